@@ -1,0 +1,100 @@
+//! What a session tells its driver: things to do, and things to tell the user.
+
+use std::time::Duration;
+
+use super::error::{CallError, ConnectionError};
+use crate::close::Close;
+use crate::codec::Codec;
+use crate::message::Failure;
+
+/// Names one request of the user, for as long as the session lives. Later requests compare greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub(super) u64);
+
+/// Something for the driver to do, in this order.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Output<C: Codec> {
+    /// Ask for a token, then call [`handle_token`](super::Session::handle_token).
+    RequestToken,
+    /// Open a transport, then call [`handle_opened`](super::Session::handle_opened), or
+    /// [`handle_closed`](super::Session::handle_closed) when it cannot be opened.
+    Open,
+    /// Send a text over the transport.
+    Send(C::Text),
+    /// Drop whatever [`Output::RequestToken`] or [`Output::Open`] started: abandon the request, or close
+    /// the transport after what was to be sent before. Report nothing more of it.
+    Close(Close),
+    /// A request of the user is done. Comes exactly once for every [`CallId`].
+    Resolve {
+        /// Which request.
+        call: CallId,
+        /// What came of it. JSON `null` where the request has no result of its own.
+        outcome: Result<C::Payload, CallError<C::Payload>>,
+    },
+    /// The server calls an action of ours. Hand its result to
+    /// [`handle_answer`](super::Session::handle_answer).
+    Invoke {
+        /// The server's name for the call.
+        fid: String,
+        /// The action's dotted path.
+        path: String,
+        /// The argument.
+        args: C::Payload,
+        /// When the session will give up waiting, on the driver's clock.
+        deadline: Option<Duration>,
+    },
+    /// Nobody wants the result of this action any more: stop it. An answer that still comes is ignored.
+    CancelInvocation {
+        /// The server's name for the call.
+        fid: String,
+    },
+    /// Something the user may want to hear.
+    Event(Event<C::Payload>),
+}
+
+/// Something the user may want to hear.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event<P> {
+    /// The session's state changed.
+    State(State),
+    /// The first attempt to connect is over. Comes once.
+    Ready(Result<(), ConnectionError>),
+    /// Any later attempt is over.
+    Reconnect(Result<(), ConnectionError>),
+    /// A connection that was ready is lost. A `Reconnect` follows, unless the state says
+    /// [`State::Ended`].
+    Disconnected(ConnectionError),
+    /// A publication.
+    Message {
+        /// The channel's name, as it came.
+        channel: String,
+        /// What was published.
+        message: P,
+    },
+    /// A channel that was followed is no longer, and the user did not ask for that.
+    SubscriptionLost {
+        /// The channel's name.
+        channel: String,
+        /// Why the server refused to subscribe us again after a reconnect; `None` when it ended the
+        /// subscription of its own accord.
+        failure: Option<Failure<P>>,
+    },
+    /// A text came that was no JSON, or a message nobody knows, or an error that answers no request. It
+    /// has no effect.
+    Ignored,
+}
+
+/// Where a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Asking for a token, opening a transport, or authenticating.
+    Connecting,
+    /// Authenticated: calls go out at once.
+    Ready,
+    /// Waiting to try again. Also before the start.
+    Disconnected,
+    /// Over for good. Every call fails.
+    Ended,
+}

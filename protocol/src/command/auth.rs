@@ -1,0 +1,49 @@
+//! `auth`: the first message on every connection, `{"rpc":"auth","token":T,"uuid":U,"client":{…}}`.
+//!
+//! Answered `"resp":"success"`, for a client that said hello with a `session` beside it.
+
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::answer::Answer;
+use crate::message::{Hello, SessionInfo};
+use crate::raw_json::RawJson;
+
+/// The verb.
+pub const NAME: &str = "auth";
+
+/// The longest name, version or feature of a [`Hello`], in bytes, and the most features: what is over is
+/// no hello.
+const MAX_HELLO: usize = 64;
+
+/// Reads the `client` field. One of another shape is no hello, as it was none to the original servers.
+pub(crate) fn hello(client: &RawValue) -> Option<Hello> {
+    #[derive(serde::Deserialize)]
+    struct Fields {
+        name: String,
+        version: String,
+        #[serde(default)]
+        features: Vec<String>,
+    }
+
+    let Fields { name, version, features } = serde_json::from_str(client.get()).ok()?;
+    let fits = |text: &String| text.len() <= MAX_HELLO;
+    (fits(&name) && fits(&version) && features.len() <= MAX_HELLO && features.iter().all(fits))
+        .then_some(Hello { name, version, features })
+}
+
+impl Answer {
+    /// The token was good. `session` is for clients that said hello.
+    pub fn authenticated(mut self, session: Option<&SessionInfo>) -> Vec<u8> {
+        if let Some(SessionInfo { id, ping_ms, max_message_bytes, features }) = session {
+            let session = json!({
+                "id": id,
+                "ping_ms": ping_ms,
+                "max_message_bytes": max_message_bytes,
+                "features": features,
+            });
+            self.field("session", RawJson::new(&session).unwrap_or_default().as_bytes());
+        }
+        self.success()
+    }
+}

@@ -1,0 +1,210 @@
+//! One connection's session on the server: what its client may say, and what it said.
+//!
+//! In: the text of each message, and the result of redeeming a token. Out: an [`Event`] for each message.
+//! The states are named for what they await.
+
+use serde_json::value::RawValue;
+
+use crate::answer::Answer;
+use crate::close::Close;
+use crate::command::answer::ClientAnswer;
+use crate::command::call::CallRequest;
+use crate::command::{auth, broadcast, cancel, publish, subscribe};
+use crate::envelope::{Envelope, NoEnvelope, is_falsy, is_too_deep, string};
+use crate::error::ErrorCode;
+use crate::message::Hello;
+use crate::rpc_error::RpcError;
+use crate::token::Token;
+use crate::{Channel, command};
+
+/// A session, from the first message on. A few bytes: all else is in the driver.
+#[derive(Debug)]
+pub struct Session {
+    state: State,
+    hello: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    AwaitAuth,
+    AwaitRedeem,
+    Ready,
+    Closed,
+}
+
+/// What a message means to the driver.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Redeem the token, run the hooks, then say [`Session::authenticated`] or [`Session::refused`].
+    ///
+    /// Hand over no further message before that.
+    Authenticate {
+        /// The token to redeem.
+        token: Token,
+        /// What the client told about itself.
+        hello: Option<Hello>,
+        /// Waits for the result.
+        answer: Answer,
+    },
+    /// Do this, and answer it.
+    Command(Command<'a>),
+    /// Send this text.
+    Send(Vec<u8>),
+    /// Send this text, if there is one, then close. No further message is understood.
+    Close(Option<Vec<u8>>, Close),
+    /// Nothing to do.
+    Ignore,
+}
+
+/// What an authenticated client asks for.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Command<'a> {
+    /// Call an action.
+    Call(CallRequest<'a>, Answer),
+    /// Follow a channel. Answered by [`Answer::subscribed`].
+    Subscribe(Channel, Answer),
+    /// No longer follow a channel.
+    Unsubscribe(Channel, Answer),
+    /// Publish on a channel.
+    Publish(Channel, &'a RawValue, Answer),
+    /// Publish on every channel.
+    Broadcast(&'a RawValue, Answer),
+    /// Say pong.
+    Ping(Answer),
+    /// Stop the call with this `uuid` (its JSON text), if it runs.
+    Cancel(&'a RawValue, Answer),
+    /// An answer to a call of the server's.
+    Answer(ClientAnswer<'a>),
+}
+
+impl Session {
+    /// A session that awaits `auth`.
+    pub fn new() -> Self {
+        Self { state: State::AwaitAuth, hello: false }
+    }
+
+    /// Whether the client has authenticated.
+    pub fn is_ready(&self) -> bool {
+        self.state == State::Ready
+    }
+
+    /// Whether the client said hello, and so understands more than the original wire.
+    pub fn said_hello(&self) -> bool {
+        self.hello
+    }
+
+    /// The token was good: from now on the client's commands are understood.
+    pub fn authenticated(&mut self) {
+        if self.state == State::AwaitRedeem {
+            self.state = State::Ready;
+        }
+    }
+
+    /// The token was refused. Returns how to close: 1000 for the original clients, `close` for ours.
+    pub fn refused(&mut self, close: Close) -> Close {
+        self.state = State::Closed;
+        if self.hello { close } else { Close::NORMAL }
+    }
+
+    /// Understands one message. `room` is an empty buffer for its answer, so that a driver can use the
+    /// same one again.
+    pub fn handle_message<'a>(&mut self, text: &'a str, room: Vec<u8>) -> Event<'a> {
+        match (self.state, Envelope::decode(text)) {
+            (State::Closed | State::AwaitRedeem, _) => Event::Ignore,
+            (_, Err(NoEnvelope::NotJson)) => {
+                let error = RpcError::text("Invalid message").with_code(ErrorCode::BadRequest);
+                Event::Send(Answer::to_nothing().error(&error))
+            }
+            (State::AwaitAuth, Err(NoEnvelope::NotAnObject)) => self.forbid(Answer::to_nothing()),
+            (State::AwaitAuth, Ok(envelope)) => self.expect_auth(&envelope, room),
+            (State::Ready, Err(NoEnvelope::NotAnObject)) => {
+                let answer = Answer::to_nothing();
+                let answer = if self.hello { answer.with_details() } else { answer };
+                Event::Send(answer.error(&RpcError::bad_request("a JSON object with the field rpc")))
+            }
+            (State::Ready, Ok(envelope)) if is_too_deep(text) => {
+                let answer = Answer::to(&envelope.without_deep_fields(), self.hello, room);
+                Event::Send(answer.error(&RpcError::bad_request("JSON nested at most 128 deep")))
+            }
+            (State::Ready, Ok(envelope)) => self.expect_command(&envelope, room),
+        }
+    }
+
+    fn expect_auth<'a>(&mut self, envelope: &Envelope<'a>, room: Vec<u8>) -> Event<'a> {
+        let is_auth = envelope.rpc.and_then(string).is_some_and(|rpc| rpc == command::auth::NAME);
+        let hello = if is_auth { envelope.client.and_then(auth::hello) } else { None };
+        self.hello = hello.is_some();
+        if !is_auth || is_falsy(envelope.token) {
+            return self.forbid(Answer::to(envelope, self.hello, room).with_request(envelope.req));
+        }
+        match envelope.token.and_then(string).map(|token| Token::parse(&token)) {
+            Some(Ok(token)) => {
+                self.state = State::AwaitRedeem;
+                Event::Authenticate { token, hello, answer: Answer::to(envelope, self.hello, room) }
+            }
+            _ => Event::Close(None, self.refused(Close::UNAUTHENTICATED)),
+        }
+    }
+
+    fn forbid<'a>(&mut self, answer: Answer) -> Event<'a> {
+        let text = answer.error(&RpcError::forbidden());
+        Event::Close(Some(text), self.refused(Close::UNAUTHENTICATED))
+    }
+
+    fn expect_command<'a>(&self, envelope: &Envelope<'a>, room: Vec<u8>) -> Event<'a> {
+        let answer = Answer::to(envelope, self.hello, room);
+        let Some(rpc) = envelope.rpc.and_then(string).filter(|rpc| !rpc.is_empty()) else {
+            return Event::Send(answer.error(&RpcError::bad_request("the field rpc, a text")));
+        };
+        let command = match &*rpc {
+            command::subscribe::NAME => subscribe::channel(envelope.req).map(Parsed::Subscribe),
+            command::unsubscribe::NAME => subscribe::channel(envelope.req).map(Parsed::Unsubscribe),
+            command::publish::NAME => {
+                publish::request(envelope.req).map(|(channel, data)| Parsed::Publish(channel, data))
+            }
+            command::broadcast::NAME => broadcast::data(envelope.req).map(Parsed::Broadcast),
+            command::cancel::NAME => cancel::target(envelope.req).map(Parsed::Cancel),
+            command::ping::NAME => return Event::Command(Command::Ping(answer)),
+            command::answer::NAME => {
+                return ClientAnswer::read(envelope.fid, envelope.resp)
+                    .map_or(Event::Ignore, |answer| Event::Command(Command::Answer(answer)));
+            }
+            command::auth::NAME => Err(RpcError::bad_request("one auth for each connection")),
+            _ => CallRequest::read(rpc, envelope).map(Parsed::Call),
+        };
+        match command {
+            Ok(parsed) => Event::Command(parsed.with(answer)),
+            Err(error) => Event::Send(answer.error(&error)),
+        }
+    }
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A command that is well formed and still lacks its [`Answer`].
+enum Parsed<'a> {
+    Call(CallRequest<'a>),
+    Subscribe(Channel),
+    Unsubscribe(Channel),
+    Publish(Channel, &'a RawValue),
+    Broadcast(&'a RawValue),
+    Cancel(&'a RawValue),
+}
+
+impl<'a> Parsed<'a> {
+    fn with(self, answer: Answer) -> Command<'a> {
+        match self {
+            Self::Call(call) => Command::Call(call, answer),
+            Self::Subscribe(channel) => Command::Subscribe(channel, answer),
+            Self::Unsubscribe(channel) => Command::Unsubscribe(channel, answer),
+            Self::Publish(channel, data) => Command::Publish(channel, data, answer),
+            Self::Broadcast(data) => Command::Broadcast(data, answer),
+            Self::Cancel(uuid) => Command::Cancel(uuid, answer),
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The client's session, driven in virtual time against a server that the test plays.
+#![cfg(feature = "json")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod calling;
+mod channels;
+mod connecting;
+mod driver;
+mod interleavings;
+mod invoking;
+mod waiting;
