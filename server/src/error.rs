@@ -1,0 +1,135 @@
+//! Errors of the server's public calls: one type for each boundary.
+
+use tokensocket_protocol::action::InvalidAction;
+use tokensocket_protocol::{ErrorCode, InvalidChannel, RpcError};
+
+use crate::broker::BrokerError;
+use crate::token::TokenStoreError;
+
+/// Why a server could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Nobody said who may have a token.
+    #[error(
+        "who may have a token? Call `.authenticate(…)`, or `.authenticate_anyone()` to issue one to everybody"
+    )]
+    NoAuthenticator,
+    /// An action can never be called, or asks for something that is not there.
+    #[error(transparent)]
+    Action(#[from] InvalidAction),
+    /// A path does not begin with a slash, ends with one, or is used twice.
+    #[error("the path {0:?} cannot be served: begin with `/`, end without one, and use each path once")]
+    InvalidPath(String),
+    /// A limit is zero, so that nothing would work.
+    #[error("{0} is zero: nothing could be done within it")]
+    ZeroLimit(&'static str),
+    /// The broker could not start.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+/// Why a publication was not accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The text is no channel name.
+    #[error(transparent)]
+    InvalidChannel(#[from] InvalidChannel),
+    /// The value cannot be JSON.
+    #[error("the message is not JSON: {0}")]
+    NotJson(#[from] serde_json::Error),
+    /// The broker did not take it.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+/// Why a socket does not follow a channel.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// The text is no channel name.
+    #[error(transparent)]
+    InvalidChannel(#[from] InvalidChannel),
+    /// The socket follows as many channels as it may.
+    #[error("a socket may follow at most {0} channels: unsubscribe from one first")]
+    TooManyChannels(usize),
+    /// The socket is gone.
+    #[error("the socket is closed")]
+    Closed,
+    /// The broker did not take it.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+impl From<SubscribeError> for RpcError {
+    fn from(error: SubscribeError) -> Self {
+        let code = match error {
+            SubscribeError::InvalidChannel(_) => ErrorCode::BadRequest,
+            SubscribeError::TooManyChannels(_) => ErrorCode::RateLimited,
+            SubscribeError::Closed => ErrorCode::Cancelled,
+            SubscribeError::Broker(_) => ErrorCode::Overloaded,
+        };
+        Self::text(error.to_string()).with_code(code)
+    }
+}
+
+impl From<BrokerError> for RpcError {
+    fn from(error: BrokerError) -> Self {
+        Self::text(error.to_string()).with_code(ErrorCode::Overloaded)
+    }
+}
+
+/// Why a call of a client's action has no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The client's action answered an error.
+    #[error("the client's action failed: {0}")]
+    Remote(RpcError),
+    /// No answer came in time.
+    #[error("the client did not answer in time")]
+    Timeout,
+    /// The socket closed before the answer came.
+    #[error("the socket is closed")]
+    Closed,
+    /// As many calls wait for this client as may.
+    #[error("too many calls wait for this client: await some first")]
+    TooManyCalls,
+    /// The argument or the answer is not of the type asked for.
+    #[error("the value has another shape: {0}")]
+    Shape(#[from] serde_json::Error),
+}
+
+impl From<CallError> for RpcError {
+    fn from(error: CallError) -> Self {
+        let code = match error {
+            CallError::Remote(error) => return error,
+            CallError::Timeout => ErrorCode::Timeout,
+            CallError::Closed => ErrorCode::Cancelled,
+            CallError::TooManyCalls => ErrorCode::Overloaded,
+            CallError::Shape(_) => ErrorCode::Internal,
+        };
+        Self::text(error.to_string()).with_code(code)
+    }
+}
+
+/// Why no token was issued.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IssueError {
+    /// The identity cannot be JSON.
+    #[error("{0}")]
+    Identity(String),
+    /// The server is shutting down.
+    #[error("the server is shutting down: ask another node")]
+    ShuttingDown,
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] TokenStoreError),
+}
+
+/// Why [`crate::Server::serve`] ended early.
+#[derive(Debug, thiserror::Error)]
+#[error("the listener failed: {0}")]
+pub struct ServeError(#[from] pub(crate) std::io::Error);

@@ -1,0 +1,57 @@
+//! The server as a tower service, for hyper, axum and whoever speaks tower.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::upgrade::OnUpgrade;
+
+use super::{Head, Http};
+
+/// The peer's address, for a [`TokenSocketService`] whose HTTP server puts it into the request's
+/// extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemoteAddress(pub SocketAddr);
+
+/// A server as a [`tower_service::Service`]. Answers its own paths, and 404 for all others.
+///
+/// The request's extensions must carry hyper's `OnUpgrade`, as hyper puts it there, and may carry a
+/// [`RemoteAddress`].
+#[derive(Clone)]
+pub struct TokenSocketService(pub(crate) Arc<Http>);
+
+impl std::fmt::Debug for TokenSocketService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenSocketService")
+    }
+}
+
+impl<B> tower_service::Service<Request<B>> for TokenSocketService {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let http = Arc::clone(&self.0);
+        let (mut parts, _) = request.into_parts();
+        let head = Head {
+            method: parts.method,
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            remote_address: parts.extensions.get::<RemoteAddress>().map(|RemoteAddress(address)| *address),
+            on_upgrade: parts.extensions.remove::<OnUpgrade>(),
+            headers: parts.headers,
+        };
+        Box::pin(async move { Ok(http.respond(head).await.map(Full::new)) })
+    }
+}

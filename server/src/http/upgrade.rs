@@ -1,0 +1,187 @@
+//! From an HTTP request to a connection of our own (RFC 6455, section 4.2).
+//!
+//! In: a request that asks for a WebSocket. Out: 101, and a task that takes the stream over, or a clear
+//! refusal. The stream is taken out of hyper where it is a plain TCP stream, so that nothing of the HTTP
+//! connection stays in memory.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use sha1::{Digest, Sha1};
+use tokio::net::TcpStream;
+
+use crate::format::Format;
+use crate::session::driver::{Driver, Shared};
+use crate::transport::Transport;
+use crate::transport::sockjs::websocket::SockJsWebSocket;
+use crate::transport::websocket::{Plain, Stream, WebSocket, Wrapped};
+
+/// What takes an upgraded connection over.
+pub(crate) trait Accept: Send + 'static {
+    /// Runs on `transport` until it ends.
+    fn run<T: Transport>(self, transport: T) -> impl Future<Output = ()> + Send;
+}
+
+/// A connection that speaks TokenSocket.
+pub(crate) struct TokenSocket {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) remote_address: Option<SocketAddr>,
+    pub(crate) admission: crate::node::Admission,
+}
+
+impl Accept for TokenSocket {
+    fn run<T: Transport>(self, transport: T) -> impl Future<Output = ()> + Send {
+        Driver::new(self.shared, transport, self.remote_address, self.admission).run()
+    }
+}
+
+/// Why a request cannot become a WebSocket: its status and what to say.
+pub(crate) struct Refusal(pub(crate) StatusCode, pub(crate) &'static str);
+
+/// A request that may become a WebSocket.
+pub(crate) struct Upgrade {
+    on_upgrade: OnUpgrade,
+    accept_key: HeaderValue,
+}
+
+impl Upgrade {
+    /// Checks the handshake.
+    pub(crate) fn check(
+        method: &Method,
+        headers: &HeaderMap,
+        on_upgrade: Option<OnUpgrade>,
+    ) -> Result<Self, Refusal> {
+        if method != Method::GET {
+            return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket begins with GET"));
+        }
+        if !has_token(headers, &header::UPGRADE, "websocket") {
+            return Err(Refusal(StatusCode::UPGRADE_REQUIRED, "Can \"Upgrade\" only to \"WebSocket\"."));
+        }
+        if !has_token(headers, &header::CONNECTION, "upgrade") {
+            return Err(Refusal(StatusCode::BAD_REQUEST, "\"Connection\" must be \"Upgrade\"."));
+        }
+        if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+            return Err(Refusal(StatusCode::UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13"));
+        }
+        // 16 bytes in base64: 22 characters and two equals signs.
+        let key = headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
+        let Some(key) = key.filter(|key| key.len() == 24 && key.ends_with(b"==")) else {
+            return Err(Refusal(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64"));
+        };
+        let accept_key = HeaderValue::from_str(&accept_key(key))
+            .map_err(|_| Refusal(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64"))?;
+        let Some(on_upgrade) = on_upgrade else {
+            return Err(Refusal(
+                StatusCode::BAD_REQUEST,
+                "this HTTP version cannot be upgraded: use HTTP/1.1",
+            ));
+        };
+        Ok(Self { on_upgrade, accept_key })
+    }
+
+    /// Answers 101 and hands the connection to `accept`, in a task of `shared`'s node.
+    pub(crate) fn accept(self, shared: &Arc<Shared>, format: Format, accept: impl Accept) -> Response<Bytes> {
+        let limit = shared.node.config.max_message_bytes;
+        let tasks = shared.node.tasks.clone();
+        let on_upgrade = self.on_upgrade;
+        shared.node.tasks.spawn(async move {
+            match on_upgrade.await {
+                // The connection gets a task of its own: this one's memory holds the handshake too.
+                Ok(upgraded) => take_over(upgraded, limit, format, accept, &tasks),
+                Err(error) => tracing::debug!(%error, "an upgrade was not completed"),
+            }
+        });
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.accept_key);
+        response
+    }
+}
+
+fn take_over(
+    upgraded: Upgraded,
+    limit: usize,
+    format: Format,
+    accept: impl Accept,
+    tasks: &tokio_util::task::TaskTracker,
+) {
+    let (stream, read) = match plain(upgraded) {
+        Ok(plain) => plain,
+        Err(upgraded) => {
+            #[cfg(feature = "tls")]
+            let upgraded = match upgraded.downcast::<TokioIo<tokio_rustls::server::TlsStream<TcpStream>>>() {
+                Ok(parts) => {
+                    let stream = Wrapped(parts.io.into_inner());
+                    let socket = WebSocket::new(stream, parts.read_buf.to_vec(), limit);
+                    return spawn(socket, format, accept, tasks);
+                }
+                Err(upgraded) => upgraded,
+            };
+            let socket = WebSocket::new(Wrapped(TokioIo::new(upgraded)), Vec::new(), limit);
+            return spawn(socket, format, accept, tasks);
+        }
+    };
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY is not set");
+    }
+    let (reader, writer) = stream.into_split();
+    let socket = WebSocket::new(Plain { reader, writer: Some(writer) }, read.to_vec(), limit);
+    spawn(socket, format, accept, tasks);
+}
+
+/// The TCP stream under an upgraded connection, with what was already read of it.
+fn plain(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
+    let upgraded = match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
+        Ok(parts) => return Ok((parts.io.into_inner(), parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    upgraded.downcast::<TokioIo<TcpStream>>().map(|parts| (parts.io.into_inner(), parts.read_buf))
+}
+
+fn spawn<S: Stream>(
+    socket: WebSocket<S>,
+    format: Format,
+    accept: impl Accept,
+    tasks: &tokio_util::task::TaskTracker,
+) {
+    match format {
+        Format::Raw => drop(tasks.spawn(accept.run(socket))),
+        Format::SockJs => drop(tasks.spawn(accept.run(SockJsWebSocket::new(socket)))),
+    }
+}
+
+/// Proves that the handshake was understood (RFC 6455, section 4.2.2, step 5.4).
+fn accept_key(key: &[u8]) -> String {
+    let digest =
+        Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
+    BASE64_STANDARD.encode(digest)
+}
+
+/// Whether a header's comma-separated list has `token`, in whatever case.
+fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> bool {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|part| part.trim().eq_ignore_ascii_case(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_the_key_of_the_specification() {
+        assert_eq!(accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+}

@@ -1,0 +1,159 @@
+//! Order and completeness of the fan-out, with many followers and several publishers.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokensocket_protocol::{Channel, RawJson};
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
+
+use super::{Hub, corked};
+use crate::access::Access;
+use crate::broker::MemoryBroker;
+use crate::error::SubscribeError;
+use crate::format::Format;
+use crate::session::outbox::{Limits, Outbox, WRITES};
+use crate::socket::{Home, Socket, SocketId};
+
+struct Nowhere;
+
+impl Home for Nowhere {
+    fn rpc_timeout(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn max_calls(&self) -> usize {
+        0
+    }
+
+    fn subscribe(&self, _: &Socket, _: Channel) -> BoxFuture<'_, Result<(), SubscribeError>> {
+        std::future::ready(Ok(())).boxed()
+    }
+
+    fn unsubscribe(&self, _: &Socket, _: &Channel) {}
+}
+
+fn socket(id: u64, format: Format) -> Socket {
+    socket_with(id, format, None)
+}
+
+fn socket_with(id: u64, format: Format, direct: Option<OwnedWriteHalf>) -> Socket {
+    let outbox = Outbox::new(Limits { messages: 1 << 20, bytes: 1 << 30 }, direct);
+    Socket::new(SocketId(id), None, format, outbox, Arc::new(Nowhere))
+}
+
+/// The messages that wait for a socket, in order, without their frames.
+fn received(socket: &Socket) -> Vec<u64> {
+    let mut bytes = Vec::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    let flushed = socket.outbox().poll_flush(&mut cx, |some, _| {
+        bytes.extend_from_slice(some);
+        Poll::Ready(Ok(some.len()))
+    });
+    assert!(flushed.is_ready());
+    let text = String::from_utf8_lossy(&bytes);
+    text.split("message")
+        .skip(1)
+        .filter_map(|rest| rest.split(&['"', ':', '}', '\\']).find_map(|n| n.parse().ok()))
+        .collect()
+}
+
+fn channel() -> Channel {
+    Channel::new("c").unwrap_or_else(|_| unreachable!("this name is fine"))
+}
+
+fn publish(hub: &Hub, n: u64) {
+    hub.publish(&channel(), &RawJson::new(&n).unwrap_or_default(), &Access::default());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_follower_of_a_large_channel_sees_the_same_order() {
+    let tasks = TaskTracker::new();
+    let hub = Arc::new(Hub::new(tasks.clone()));
+    let sockets: Vec<_> =
+        (0..3000).map(|id| socket(id, if id % 3 == 0 { Format::SockJs } else { Format::Raw })).collect();
+    for socket in &sockets {
+        hub.add(&channel(), socket, &Access::default(), &MemoryBroker::default());
+    }
+    assert_eq!(hub.sockets(&channel()).len(), 3000);
+    let publishers = (0..4).map(|publisher| {
+        let hub = Arc::clone(&hub);
+        tokio::task::spawn_blocking(move || {
+            for burst in 0..25 {
+                corked(|| (0..4).for_each(|n| publish(&hub, publisher * 1000 + burst * 4 + n)));
+            }
+        })
+    });
+    for publisher in publishers.collect::<Vec<_>>() {
+        assert!(publisher.await.is_ok());
+    }
+    tasks.close();
+    tasks.wait().await;
+    let first = received(&sockets[0]);
+    assert_eq!(first.len(), 400);
+    for publisher in 0..4 {
+        let own: Vec<_> = first.iter().filter(|n| **n / 1000 == publisher).collect();
+        assert!(own.is_sorted() && own.len() == 100, "each publisher's own order is kept");
+    }
+    assert!(sockets[1..].iter().all(|socket| received(socket) == first));
+}
+
+#[test]
+fn a_follower_gets_what_is_published_between_its_coming_and_its_going() {
+    let hub = Hub::new(TaskTracker::new());
+    let (early, late) = (socket(1, Format::Raw), socket(2, Format::Raw));
+    let add = |socket| hub.add(&channel(), socket, &Access::default(), &MemoryBroker::default());
+    add(&early);
+    corked(|| {
+        publish(&hub, 1);
+        add(&late);
+        publish(&hub, 2);
+        hub.remove(&channel(), early.id(), &MemoryBroker::default());
+        publish(&hub, 3);
+    });
+    assert_eq!(received(&early), [1, 2]);
+    assert_eq!(received(&late), [2, 3]);
+}
+
+#[test]
+fn the_followers_of_a_large_channel_can_all_leave() {
+    let hub = Hub::new(TaskTracker::new());
+    let sockets: Vec<_> = (0..1500).map(|id| socket(id, Format::Raw)).collect();
+    for socket in &sockets {
+        hub.add(&channel(), socket, &Access::default(), &MemoryBroker::default());
+    }
+    let told: Vec<_> = sockets
+        .iter()
+        .filter_map(|socket| hub.remove(&channel(), socket.id(), &MemoryBroker::default()))
+        .collect();
+    assert_eq!(told.len(), 1, "the broker is told once");
+    assert!(hub.channels().is_empty());
+}
+
+#[tokio::test]
+async fn a_burst_of_publications_is_one_system_call_for_each_follower() -> std::io::Result<()> {
+    const FOLLOWERS: usize = 10;
+    let hub = Hub::new(TaskTracker::new());
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let mut kept = Vec::new();
+    for id in 0..FOLLOWERS {
+        let peer = TcpStream::connect(listener.local_addr()?).await?;
+        let (reader, writer) = listener.accept().await?.0.into_split();
+        // Until the system has said that the stream can be written, nothing is tried.
+        writer.writable().await?;
+        let socket = socket_with(id as u64, Format::Raw, Some(writer));
+        hub.add(&channel(), &socket, &Access::default(), &MemoryBroker::default());
+        kept.push((peer, reader, socket));
+    }
+    WRITES.set(0);
+    corked(|| (0..32).for_each(|n| publish(&hub, n)));
+    assert_eq!(WRITES.get(), FOLLOWERS);
+    publish(&hub, 32);
+    assert_eq!(WRITES.get(), 2 * FOLLOWERS, "without a burst each publication goes out at once");
+    assert!(kept.iter().all(|(_, _, socket)| received(socket).is_empty()), "nothing had to wait");
+    Ok(())
+}

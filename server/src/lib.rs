@@ -1,0 +1,83 @@
+//! The TokenSocket server: one-time tokens, RPC in both directions, publish and subscribe.
+//!
+//! ```
+//! use serde::{Deserialize, Serialize};
+//! use tokensocket_server::{Actions, Auth, Data, Identity, RpcError, Server, Socket, TokenRequest};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct User {
+//!     name: String,
+//! }
+//!
+//! #[derive(Deserialize)]
+//! struct Pair {
+//!     a: i64,
+//!     b: i64,
+//! }
+//!
+//! async fn add(Data(Pair { a, b }): Data<Pair>, Auth(user): Auth<User>) -> Result<i64, RpcError> {
+//!     a.checked_add(b).ok_or_else(|| RpcError::new(format!("too large, {}", user.name)))
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder()
+//!     .authenticate(|request: TokenRequest| async move {
+//!         Ok(Identity::new(User { name: request.query("user").unwrap_or_default() }))
+//!     })
+//!     .actions(Actions::new().nest("math", Actions::new().action("add", add)))
+//!     .build()?;
+//! let routes = server.routes(); // a warp filter; or `server.serve(listener).await`
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! - `tls`: [`Listener::tls`], TLS by rustls for a server with a listener of its own.
+//! - `io-uring`: on Linux, a publication goes to a channel's followers in batches of 64 by `io_uring`, found
+//!   out at run time for each thread; where the kernel forbids it, as containers may, nothing changes.
+//!
+//! Where to read on: `docs/architecture.md` follows a message through the files of this crate.
+
+mod access;
+mod broker;
+mod builder;
+mod command;
+mod config;
+mod error;
+mod format;
+mod http;
+mod hub;
+mod identity;
+mod node;
+mod rpc;
+mod server;
+mod session;
+mod socket;
+mod token;
+mod transport;
+
+pub use access::{AuthenticateError, Filtered, TokenRequest};
+pub use broker::{Broker, BrokerError, BrokerHandler, Control, MemoryBroker, Publication};
+pub use builder::ServerBuilder;
+pub use error::{BuildError, CallError, IssueError, PublishError, ServeError, SubscribeError};
+pub use http::cors::AllowedOrigins;
+pub use http::listener::Listener;
+pub use http::service::{RemoteAddress, TokenSocketService};
+pub use identity::Identity;
+pub use rpc::auth::Auth;
+pub use server::Server;
+pub use socket::outgoing::Outgoing;
+pub use socket::{Socket, SocketId};
+pub use token::{MemoryTokenStore, TokenStore, TokenStoreError};
+pub use tokensocket_protocol::action::{
+    Data, Deadline, FromCall, Handler, InvalidAction, MissingState, State,
+};
+pub use tokensocket_protocol::{Channel, Close, ErrorCode, InvalidChannel, RawJson, RpcError, Token};
+pub use transport::sockjs::service::{SessionEnded, SockJsSocket};
+
+/// The actions of a server: see [`tokensocket_protocol::action::Actions`].
+pub type Actions = tokensocket_protocol::action::Actions<Socket>;
+
+/// One call of a server's action, as an extractor sees it.
+pub type Call<'a> = tokensocket_protocol::action::Call<'a, Socket>;

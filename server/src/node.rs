@@ -1,0 +1,338 @@
+//! The façade that everything above calls: sockets, channels, tokens and the broker of one node.
+//!
+//! In: commands of sessions, calls of the application, publications of the broker. Out: the same, handed
+//! to the part that knows. Knows no transport and no HTTP.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once, Weak};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use indexmap::IndexMap;
+use parking_lot::{Mutex, RwLock};
+use rand::TryRngCore;
+use rand::rngs::OsRng;
+use tokensocket_protocol::command::unsubscribe;
+use tokensocket_protocol::{Channel, Close, RawJson, Token};
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::access::Access;
+use crate::broker::{Broker, BrokerError, BrokerHandler, Control, Publication};
+use crate::config::Config;
+use crate::error::{IssueError, SubscribeError};
+use crate::format::Format;
+use crate::hub::Hub;
+use crate::identity::Identity;
+use crate::session::clock::Clock;
+use crate::session::outbox::{Limits, Outbox, Signal};
+use crate::socket::{Follow, Home, Socket, SocketId};
+use crate::token::{TokenStore, TokenStoreError};
+
+/// One node. Shared by all its tasks.
+pub(crate) struct Node {
+    pub(crate) config: Config,
+    pub(crate) access: Arc<Access>,
+    pub(crate) tasks: TaskTracker,
+    me: Weak<Self>,
+    tokens: Box<dyn TokenStore>,
+    broker: Box<dyn Broker>,
+    hub: Hub,
+    sockets: Mutex<IndexMap<SocketId, Socket>>,
+    next_socket: AtomicU64,
+    addresses: Mutex<HashMap<IpAddr, usize>>,
+    auth_timeout: RwLock<Option<Duration>>,
+    /// Cancelled when the node begins to end.
+    pub(crate) stop: CancellationToken,
+    pub(crate) clock: Clock,
+    ticking: Once,
+    /// Told when the node has ended: it drains, and its last socket is gone.
+    ended: Arc<Notify>,
+}
+
+impl Node {
+    pub(crate) fn new(
+        config: Config,
+        access: Access,
+        tokens: Box<dyn TokenStore>,
+        broker: Box<dyn Broker>,
+    ) -> Result<Arc<Self>, BrokerError> {
+        let config_tick = config.tick();
+        let tasks = TaskTracker::new();
+        let node = Arc::new_cyclic(|me| Self {
+            auth_timeout: RwLock::new(config.auth_timeout),
+            config,
+            access: Arc::new(access),
+            hub: Hub::new(tasks.clone()),
+            tasks,
+            me: me.clone(),
+            tokens,
+            broker,
+            sockets: Mutex::default(),
+            next_socket: AtomicU64::new(1),
+            addresses: Mutex::default(),
+            stop: CancellationToken::new(),
+            clock: Clock::new(config_tick),
+            ticking: Once::new(),
+            ended: Arc::default(),
+        });
+        let handler: Weak<dyn BrokerHandler> = node.me.clone() as Weak<dyn BrokerHandler>;
+        node.broker.start(handler)?;
+        Ok(node)
+    }
+
+    // Tokens.
+
+    pub(crate) async fn issue(&self, identity: Identity) -> Result<Token, IssueError> {
+        if self.is_draining() {
+            return Err(IssueError::ShuttingDown);
+        }
+        identity.check().map_err(IssueError::Identity)?;
+        let mut random = [0; 16];
+        OsRng.try_fill_bytes(&mut random).map_err(|error| {
+            TokenStoreError::Unavailable(format!("the operating system gave no randomness: {error}"))
+        })?;
+        let token = Token::from_random(random);
+        self.tokens.issue(token.clone(), identity, self.config.token_ttl).await?;
+        Ok(token)
+    }
+
+    pub(crate) async fn redeem(&self, token: Token) -> Result<Option<Identity>, TokenStoreError> {
+        self.tokens.redeem(token).await
+    }
+
+    // Sockets.
+
+    /// Counts a connection from an address; `None` when the address has as many as it may.
+    pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Admission> {
+        if let (Some(address), Some(limit)) = (address, self.config.max_connections_per_address) {
+            let mut addresses = self.addresses.lock();
+            let count = addresses.entry(address).or_default();
+            if *count >= limit {
+                return None;
+            }
+            *count += 1;
+            return Some(Admission { node: Arc::clone(self), address: Some(address) });
+        }
+        Some(Admission { node: Arc::clone(self), address: None })
+    }
+
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        remote_address: Option<std::net::SocketAddr>,
+        format: Format,
+        direct: Option<OwnedWriteHalf>,
+    ) -> Socket {
+        self.ticking.call_once(|| drop(self.tasks.spawn(tick(self.me.clone(), Arc::clone(&self.ended)))));
+        let id = SocketId(self.next_socket.fetch_add(1, Ordering::Relaxed));
+        let outbox = Outbox::new(self.outbox_limits(), direct);
+        let socket = Socket::new(id, remote_address, format, outbox, Arc::clone(self) as Arc<dyn Home>);
+        self.sockets.lock().insert(id, socket.clone());
+        if self.is_draining() {
+            socket.disconnect_with(Close::RESTART);
+        }
+        socket
+    }
+
+    pub(crate) fn outbox_limits(&self) -> Limits {
+        Limits { messages: self.config.outbox_messages, bytes: self.config.outbox_bytes }
+    }
+
+    /// Forgets a socket whose connection is gone.
+    pub(crate) fn close(&self, socket: &Socket) {
+        let was_last = {
+            let mut sockets = self.sockets.lock();
+            sockets.swap_remove(&socket.id());
+            sockets.is_empty()
+        };
+        if was_last && self.is_draining() {
+            self.ended.notify_one();
+        }
+        let _changing = socket.change_channels();
+        for channel in socket.end() {
+            self.leave(&channel, socket.id());
+        }
+    }
+
+    pub(crate) fn sockets(&self) -> Vec<Socket> {
+        self.sockets.lock().values().cloned().collect()
+    }
+
+    pub(crate) fn socket(&self, id: SocketId) -> Option<Socket> {
+        self.sockets.lock().get(&id).cloned()
+    }
+
+    pub(crate) fn auth_timeout(&self) -> Option<Duration> {
+        *self.auth_timeout.read()
+    }
+
+    pub(crate) fn set_auth_timeout(&self, timeout: Option<Duration>) {
+        *self.auth_timeout.write() = timeout;
+        for socket in self.sockets().iter().filter(|socket| !socket.is_authenticated()) {
+            socket.outbox().signal(Signal::Wake);
+        }
+    }
+
+    // Channels.
+
+    pub(crate) async fn subscribe(&self, socket: &Socket, channel: Channel) -> Result<(), SubscribeError> {
+        let follows = {
+            let _changing = socket.change_channels();
+            match socket.follow(&channel, self.config.max_channels_per_socket)? {
+                Follow::Already => return Ok(()),
+                Follow::New => self.hub.add(&channel, socket, &self.access, &*self.broker),
+            }
+        };
+        if let Some(follows) = follows
+            && let Err(error) = follows.await
+        {
+            let _changing = socket.change_channels();
+            if socket.unfollow(&channel) {
+                self.leave(&channel, socket.id());
+            }
+            return Err(error.into());
+        }
+        if socket.is_closed() { Err(SubscribeError::Closed) } else { Ok(()) }
+    }
+
+    /// Takes a socket off a channel and tells its client, also when it did not follow it.
+    pub(crate) fn unsubscribe(&self, socket: &Socket, channel: &Channel) {
+        {
+            let _changing = socket.change_channels();
+            if socket.unfollow(channel) {
+                self.leave(channel, socket.id());
+            }
+        }
+        socket.reply(&unsubscribe::unsubscribed(channel));
+    }
+
+    fn leave(&self, channel: &Channel, id: SocketId) {
+        let Some(left) = self.hub.remove(channel, id, &*self.broker) else { return };
+        // An engine that is slow to hear of it costs some traffic, not the caller's time.
+        match left.now_or_never() {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::warn!(%channel, %error, "the broker still follows a channel"),
+            None => tracing::trace!(%channel, "leaving"),
+        }
+    }
+
+    pub(crate) async fn publish(&self, channel: Channel, message: RawJson) -> Result<(), BrokerError> {
+        self.broker.publish(Publication { channel, message }).await
+    }
+
+    pub(crate) async fn broadcast(&self, message: RawJson) -> Result<(), BrokerError> {
+        self.broker.broadcast(message).await
+    }
+
+    pub(crate) async fn unsubscribe_all(&self, channel: Channel) -> Result<(), BrokerError> {
+        self.broker.control(Control::UnsubscribeAll(channel)).await
+    }
+
+    pub(crate) fn channels(&self) -> Vec<Channel> {
+        self.hub.channels()
+    }
+
+    pub(crate) fn channel_sockets(&self, channel: &Channel) -> Vec<Socket> {
+        self.hub.sockets(channel)
+    }
+
+    // The end.
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Issues no more tokens and accepts no more connections.
+    pub(crate) fn drain(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.ended.notify_one();
+    }
+}
+
+/// Moves the node's clock on and wakes whose time has come, until the node has ended.
+async fn tick(node: Weak<Node>, ended: Arc<Notify>) {
+    let Some(period) = node.upgrade().map(|node| node.clock.tick()) else { return };
+    let mut ticks = tokio::time::interval(period);
+    loop {
+        // Either way the node is looked at: it may have ended between two ticks.
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = ended.notified() => {}
+        }
+        let Some(node) = node.upgrade() else { return };
+        for (id, asked) in node.clock.advance() {
+            if let Some(socket) = node.socket(id) {
+                socket.check_due(asked, &node.clock);
+            }
+        }
+        if node.is_draining() && node.sockets.lock().is_empty() {
+            return;
+        }
+    }
+}
+
+impl BrokerHandler for Node {
+    fn handle_publication(&self, publication: &Publication) {
+        self.hub.publish(&publication.channel, &publication.message, &self.access);
+    }
+
+    fn handle_broadcast(&self, message: &RawJson) {
+        for channel in self.hub.channels() {
+            self.hub.publish(&channel, message, &self.access);
+        }
+    }
+
+    fn handle_control(&self, control: Control) {
+        match control {
+            Control::UnsubscribeAll(channel) => {
+                for socket in self.hub.sockets(&channel) {
+                    self.unsubscribe(&socket, &channel);
+                }
+            }
+        }
+    }
+}
+
+impl Home for Node {
+    fn rpc_timeout(&self) -> Duration {
+        self.config.rpc_timeout
+    }
+
+    fn max_calls(&self) -> usize {
+        self.config.max_calls_per_socket
+    }
+
+    fn subscribe(&self, socket: &Socket, channel: Channel) -> BoxFuture<'_, Result<(), SubscribeError>> {
+        let socket = socket.clone();
+        async move { Self::subscribe(self, &socket, channel).await }.boxed()
+    }
+
+    fn unsubscribe(&self, socket: &Socket, channel: &Channel) {
+        Self::unsubscribe(self, socket, channel);
+    }
+}
+
+/// A connection that is counted until this is dropped.
+pub(crate) struct Admission {
+    node: Arc<Node>,
+    address: Option<IpAddr>,
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let Some(address) = self.address else { return };
+        let mut addresses = self.node.addresses.lock();
+        if let Some(count) = addresses.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                addresses.remove(&address);
+            }
+        }
+    }
+}

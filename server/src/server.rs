@@ -1,0 +1,265 @@
+//! The server's public handle.
+
+use std::convert::Infallible;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use rand::Rng;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokensocket_protocol::action::{Call, FromCall, Handler, InvalidAction};
+use tokensocket_protocol::{Channel, ErrorCode, RawJson, RpcError, Token};
+use tower_service::Service;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+
+use crate::builder::ServerBuilder;
+use crate::error::{IssueError, PublishError, ServeError, SubscribeError};
+use crate::http::listener::{self, Listener};
+use crate::http::service::TokenSocketService;
+use crate::http::{Head, Http};
+use crate::identity::Identity;
+use crate::node::Node;
+use crate::session::outbox::Signal;
+use crate::socket::outgoing::Outgoing;
+use crate::socket::{Socket, SocketId};
+
+/// A TokenSocket server. Cloning gives another handle to the same one.
+///
+/// It runs on the tokio runtime of whoever mounts it; see [`Server::routes`], [`Server::serve`] and
+/// [`Server::into_service`]. Call [`Server::shutdown`] to end it: dropping the handles lets connections go
+/// on.
+#[derive(Clone)]
+pub struct Server {
+    http: Arc<Http>,
+}
+
+impl Server {
+    /// Begins to put a server together.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::new()
+    }
+
+    pub(crate) fn new(http: Http) -> Self {
+        Self { http: Arc::new(http) }
+    }
+
+    fn node(&self) -> &Node {
+        &self.http.shared.node
+    }
+
+    // Mounting.
+
+    /// The server as a warp filter, to be combined with others. It rejects paths that are not its own
+    /// with "not found", and answers all that are.
+    pub fn routes(&self) -> BoxedFilter<(warp::reply::Response,)> {
+        let owner = Arc::clone(&self.http);
+        let http = Arc::clone(&self.http);
+        let query = warp::query::raw().or_else(|_| async { Ok::<_, Infallible>((String::new(),)) });
+        warp::path::full()
+            .and_then(move |path: warp::path::FullPath| {
+                let owned = owner.owns(path.as_str()).then(|| path.as_str().to_owned());
+                async move { owned.ok_or_else(warp::reject::not_found) }
+            })
+            .and(warp::method())
+            .and(query)
+            .and(warp::header::headers_cloned())
+            .and(warp::addr::remote())
+            .and(warp::ext::optional())
+            .then(move |path, method, query, headers, remote_address, on_upgrade| {
+                let http = Arc::clone(&http);
+                let head = Head { method, path, query, headers, remote_address, on_upgrade };
+                async move { warp::reply::Reply::into_response(http.respond(head).await) }
+            })
+            .boxed()
+    }
+
+    /// Serves on `listener`, with the server's own accept loop, until [`Server::shutdown`] is through.
+    ///
+    /// A connection that cannot be accepted is logged, and the next one tried.
+    pub async fn serve(&self, listener: impl Into<Listener>) -> Result<(), ServeError> {
+        let listener = listener.into();
+        listener.local_addr()?;
+        listener::accept(Arc::clone(&self.http), listener, None::<TokenSocketService>).await;
+        self.node().tasks.wait().await;
+        Ok(())
+    }
+
+    /// The same, with `others` for every path that is not the server's own: a warp filter, through
+    /// [`warp::service`], or an axum router.
+    ///
+    /// A request for `others` carries the peer's address as [`crate::RemoteAddress`] in its extensions.
+    pub async fn serve_with<S, B>(&self, listener: impl Into<Listener>, others: S) -> Result<(), ServeError>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
+            + Clone
+            + Send
+            + 'static,
+        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    {
+        let listener = listener.into();
+        listener.local_addr()?;
+        listener::accept(Arc::clone(&self.http), listener, Some(others)).await;
+        self.node().tasks.wait().await;
+        Ok(())
+    }
+
+    /// The server as a tower service, for hyper and axum.
+    pub fn into_service(self) -> TokenSocketService {
+        TokenSocketService(self.http)
+    }
+
+    // Publish and subscribe.
+
+    /// Publishes on a channel, without asking the hooks. Resolves when the broker has taken it.
+    pub async fn publish(
+        &self,
+        channel: impl AsRef<str>,
+        message: impl Serialize,
+    ) -> Result<(), PublishError> {
+        let channel = Channel::new(channel)?;
+        let message = RawJson::new(&message)?;
+        Ok(self.node().publish(channel, message).await?)
+    }
+
+    /// Publishes to every channel of every node: a socket gets it once for each channel it follows.
+    pub async fn broadcast(&self, message: impl Serialize) -> Result<(), PublishError> {
+        Ok(self.node().broadcast(RawJson::new(&message)?).await?)
+    }
+
+    /// Subscribes a socket. The same as [`Socket::subscribe`].
+    pub async fn subscribe(&self, socket: &Socket, channel: impl AsRef<str>) -> Result<(), SubscribeError> {
+        socket.subscribe(channel).await
+    }
+
+    /// Takes a socket off a channel. The same as [`Socket::unsubscribe`].
+    pub fn unsubscribe(&self, socket: &Socket, channel: impl AsRef<str>) -> Result<(), SubscribeError> {
+        socket.unsubscribe(channel)
+    }
+
+    /// Takes every socket of every node off a channel.
+    pub async fn unsubscribe_all(&self, channel: impl AsRef<str>) -> Result<(), PublishError> {
+        let channel = Channel::new(channel)?;
+        Ok(self.node().unsubscribe_all(channel).await?)
+    }
+
+    /// The channels that sockets of this node follow, sorted.
+    pub fn channels(&self) -> Vec<Channel> {
+        let mut channels = self.node().channels();
+        channels.sort_unstable();
+        channels
+    }
+
+    /// The sockets of this node that follow a channel.
+    pub fn channel_sockets(&self, channel: &Channel) -> Vec<Socket> {
+        self.node().channel_sockets(channel)
+    }
+
+    /// The sockets of this node, those that have not authenticated yet among them.
+    pub fn sockets(&self) -> Vec<Socket> {
+        self.node().sockets()
+    }
+
+    /// The socket of this id, if it is connected to this node.
+    pub fn socket(&self, id: SocketId) -> Option<Socket> {
+        self.node().socket(id)
+    }
+
+    // Calls.
+
+    /// Calls an action of a client. The same as [`Socket::rpc`].
+    pub fn rpc<T: DeserializeOwned>(&self, socket: &Socket, path: &str, data: impl Serialize) -> Outgoing<T> {
+        socket.rpc(path, data)
+    }
+
+    /// Adds or replaces an action while running; `true` when there was one of this path. Calls that run
+    /// go on with the handler they began with.
+    pub fn insert_action<Args: 'static>(
+        &self,
+        path: &str,
+        handler: impl Handler<Socket, Args>,
+    ) -> Result<bool, InvalidAction> {
+        self.http.shared.router.insert(path, handler)
+    }
+
+    /// Removes an action, and all actions under it, while running; `true` when there was any.
+    pub fn remove_action(&self, path: &str) -> bool {
+        self.http.shared.router.remove(path)
+    }
+
+    /// The paths of all actions, sorted.
+    pub fn actions(&self) -> Vec<String> {
+        self.http.shared.router.paths()
+    }
+
+    // Tokens and times.
+
+    /// Issues a token for `identity`, without a request: for applications that hand it to their page
+    /// themselves.
+    pub async fn issue_token(&self, identity: Identity) -> Result<Token, IssueError> {
+        self.node().issue(identity).await
+    }
+
+    /// Changes how long a connection may take to authenticate; `None` for as long as it likes. Holds for
+    /// connections that are already open, too.
+    pub fn set_auth_timeout(&self, timeout: Option<Duration>) {
+        self.node().set_auth_timeout(timeout);
+    }
+
+    /// Ends the server.
+    ///
+    /// From the first moment no token is issued and no connection accepted. Clients that understand it are
+    /// told to come back elsewhere, spread over the `reconnect_spread`. Calls in flight may finish within
+    /// the `shutdown_timeout`; new ones are answered `overloaded`. Each connection closes with 1012 when its
+    /// last call is done. Returns when the last task is gone: at the latest after the `shutdown_timeout`, two
+    /// `close_timeout`s, and however long disconnect hooks take, each at most the `shutdown_timeout`.
+    pub async fn shutdown(&self) {
+        let node = self.node();
+        node.drain();
+        let within = node.config.shutdown_timeout;
+        for socket in node.sockets() {
+            let spread = node.config.reconnect_spread.as_secs_f64();
+            let reconnect_after = Duration::from_secs_f64(rand::rng().random_range(0.0..=spread));
+            socket.outbox().signal(Signal::Drain { within, reconnect_after });
+        }
+        let limit = within.saturating_add(node.config.close_timeout.saturating_mul(2));
+        if tokio::time::timeout(limit, node.tasks.wait()).await.is_err() {
+            for socket in node.sockets() {
+                socket.outbox().signal(Signal::Kill);
+            }
+            node.tasks.wait().await;
+        }
+    }
+}
+
+/// Lets a handler take the [`Server`] it runs on as an argument.
+impl FromCall<Socket> for Server {
+    fn from_call(call: &Call<'_, Socket>) -> Result<Self, RpcError> {
+        let server = call.state.get::<ServerHandle>().and_then(|handle| handle.get());
+        server.ok_or_else(|| RpcError::text("the server is gone").with_code(ErrorCode::Overloaded))
+    }
+}
+
+/// The way from a handler to its server. Weak, since the server owns its handlers.
+#[derive(Clone, Default)]
+pub(crate) struct ServerHandle(Arc<OnceLock<Weak<Http>>>);
+
+impl ServerHandle {
+    pub(crate) fn set(&self, server: &Server) {
+        // A server is built once, so this is the only call.
+        let _ = self.0.set(Arc::downgrade(&server.http));
+    }
+
+    fn get(&self) -> Option<Server> {
+        self.0.get()?.upgrade().map(|http| Server { http })
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("config", &self.node().config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,86 @@
+//! The answers of one burst, written in one piece.
+//!
+//! In: answers, as the session finds them. Out: one push to the outbox. The bytes stand in room that
+//! belongs to the thread, so that an idle connection keeps none.
+
+use std::cell::RefCell;
+
+use super::outbox::Limits;
+use crate::format::Format;
+use crate::socket::Socket;
+
+/// How much room for answers a thread keeps, in bytes.
+const KEPT_ROOM: usize = 256 * 1024;
+
+thread_local! {
+    /// Room for the answers of a burst and for the one in the making.
+    static ROOM: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+}
+
+/// The answers of one burst, in the socket's format.
+pub(super) struct Answers {
+    format: Format,
+    /// How much is held back before it goes out within the burst.
+    most: Limits,
+    bytes: Vec<u8>,
+    count: usize,
+    /// The buffer of the last answer, empty.
+    spare: Vec<u8>,
+    /// Some of them must go out before what the burst publishes from here on.
+    pub(super) before_publications: bool,
+}
+
+impl Answers {
+    /// `limits` are the outbox's.
+    pub(super) fn new(format: Format, limits: Limits) -> Self {
+        let most = Limits { messages: limits.messages / 4, bytes: (limits.bytes / 4).min(KEPT_ROOM) };
+        Self { format, most, bytes: Vec::new(), count: 0, spare: Vec::new(), before_publications: false }
+    }
+
+    /// Whether so much is held back that it must go out before the burst goes on.
+    pub(super) fn is_large(&self) -> bool {
+        self.count > 0 && (self.count >= self.most.messages || self.bytes.len() >= self.most.bytes)
+    }
+
+    /// Takes this thread's room for the burst that begins.
+    pub(super) fn begin(&mut self) {
+        (self.bytes, self.spare) = ROOM.take();
+    }
+
+    /// Gives the room back, so that an idle connection keeps none.
+    pub(super) fn end(&mut self) {
+        let (bytes, spare) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.spare));
+        if bytes.capacity() + spare.capacity() <= KEPT_ROOM {
+            ROOM.set((bytes, spare));
+        }
+    }
+
+    /// Sends them in one piece.
+    pub(super) fn send(&mut self, socket: &Socket) {
+        self.before_publications = false;
+        if self.count > 0 {
+            let count = std::mem::take(&mut self.count);
+            if socket.outbox().push_own(&mut self.bytes, count).is_err() {
+                tracing::debug!(socket = %socket.id(), "disconnecting a slow consumer");
+            }
+        }
+    }
+
+    pub(super) fn push(&mut self, answer: Vec<u8>) {
+        self.push_published(answer);
+        self.before_publications = true;
+    }
+
+    /// Adds the answer to a publish or broadcast, which may stand behind all that the burst publishes.
+    pub(super) fn push_published(&mut self, mut answer: Vec<u8>) {
+        self.format.push(&mut self.bytes, &answer);
+        self.count += 1;
+        answer.clear();
+        self.spare = answer;
+    }
+
+    /// An empty buffer for one answer, most often that of the answer before.
+    pub(super) fn room(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.spare)
+    }
+}

@@ -1,0 +1,107 @@
+//! What a connection's task does with each command: at once, in order, or beside the others.
+//!
+//! In: a command of the session. Out: its answer, or something that runs and will answer. What a verb
+//! does is `command/<verb>.rs`.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::task::Context;
+
+use futures_util::FutureExt;
+use tokensocket_protocol::server::Command;
+use tokensocket_protocol::{Answer, ErrorCode, RawJson, RpcError};
+
+use super::driver::{Driver, Phase};
+use crate::command;
+use crate::node::Node;
+use crate::socket::Socket;
+use crate::transport::Transport;
+
+impl<T: Transport> Driver<T> {
+    pub(super) fn handle_command(&mut self, command: Command<'_>, cx: &mut Context<'_>) {
+        match command {
+            Command::Call(request, answer) => {
+                let Some(answer) = self.admit(answer, self.running.len()) else { return };
+                let call = command::call::Incoming { request, answer };
+                if let Some(answer) = call.start(&self.shared.router, &self.socket, &mut self.running, cx) {
+                    self.answers.push(answer);
+                }
+            }
+            Command::Ping(answer) => {
+                let answer = command::ping::run(&self.shared.node, answer);
+                self.answers.push(answer);
+            }
+            Command::Answer(answer) => command::answer::run(&self.socket, answer),
+            Command::Cancel(uuid, answer) => {
+                self.running.cancel(uuid.get());
+                // Whatever was cancelled is answered before the cancel itself.
+                self.poll_running(cx);
+                self.answers.push(answer.success());
+            }
+            Command::Subscribe(channel, answer) => self.in_order(answer, cx, |node, socket, answer| {
+                command::subscribe::run(node, socket, channel, answer)
+            }),
+            Command::Unsubscribe(channel, answer) => self.in_order(answer, cx, |node, socket, answer| {
+                command::unsubscribe::run(node, socket, channel, answer)
+            }),
+            Command::Publish(channel, data, answer) => self.publish(answer, cx, |node, socket, answer| {
+                command::publish::run(node, socket, channel, RawJson::copy_of(data), answer)
+            }),
+            Command::Broadcast(data, answer) => self.publish(answer, cx, |node, socket, answer| {
+                command::broadcast::run(node, socket, RawJson::copy_of(data), answer)
+            }),
+            other => tracing::error!(?other, "a command that nobody handles"),
+        }
+    }
+
+    /// Does a command after those before it.
+    fn in_order<F: Future<Output = Vec<u8>> + Send + 'static>(
+        &mut self,
+        answer: Answer,
+        cx: &mut Context<'_>,
+        run: impl FnOnce(Arc<Node>, Socket, Answer) -> F,
+    ) {
+        if let Some(answer) = self.start_in_order(answer, cx, run) {
+            self.answers.push(answer);
+        }
+    }
+
+    /// The same for what publishes: what was answered before goes out first.
+    fn publish<F: Future<Output = Vec<u8>> + Send + 'static>(
+        &mut self,
+        answer: Answer,
+        cx: &mut Context<'_>,
+        run: impl FnOnce(Arc<Node>, Socket, Answer) -> F,
+    ) {
+        if self.answers.before_publications {
+            self.answers.send(&self.socket);
+        }
+        if let Some(answer) = self.start_in_order(answer, cx, run) {
+            self.answers.push_published(answer);
+        }
+    }
+
+    fn start_in_order<F: Future<Output = Vec<u8>> + Send + 'static>(
+        &mut self,
+        answer: Answer,
+        cx: &mut Context<'_>,
+        run: impl FnOnce(Arc<Node>, Socket, Answer) -> F,
+    ) -> Option<Vec<u8>> {
+        let answer = self.admit(answer, self.serial.len())?;
+        let command = run(Arc::clone(&self.shared.node), self.socket.clone(), answer);
+        self.serial.push(command.boxed(), cx)
+    }
+
+    /// Answers `overloaded` when as much is in flight as may be, or when the server is going away.
+    fn admit(&mut self, answer: Answer, in_flight: usize) -> Option<Answer> {
+        let why = if matches!(self.phase, Phase::Draining(_)) {
+            "the server is shutting down"
+        } else if in_flight >= self.shared.node.config.max_calls_per_socket {
+            "too many requests in flight"
+        } else {
+            return Some(answer);
+        };
+        self.answers.push(answer.error(&RpcError::text(why).with_code(ErrorCode::Overloaded)));
+        None
+    }
+}

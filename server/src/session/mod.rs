@@ -1,0 +1,9 @@
+//! One task per connection, and what waits to be written to it.
+
+mod answers;
+pub(crate) mod clock;
+mod dispatch;
+pub(crate) mod driver;
+pub(crate) mod outbox;
+pub(crate) mod running;
+mod serial;

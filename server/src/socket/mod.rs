@@ -1,0 +1,429 @@
+//! One connection, as the application sees it.
+//!
+//! In: what the application wants of the socket. Out: messages in its outbox. The task that reads and
+//! writes the connection is elsewhere; a [`Socket`] is a cheap handle that outlives it harmlessly.
+
+pub(crate) mod outgoing;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokensocket_protocol::action::{Call, FromCall};
+use tokensocket_protocol::command::{call, publish};
+use tokensocket_protocol::server::Calls;
+use tokensocket_protocol::{Channel, Close, RawJson, RpcError};
+use tokio::sync::oneshot;
+
+use crate::error::{CallError, PublishError, SubscribeError};
+use crate::format::Format;
+use crate::identity::Identity;
+use crate::session::clock::{Clock, Tick};
+use crate::session::outbox::{Outbox, Signal};
+use outgoing::Outgoing;
+
+/// A socket's name on its node, never used again while the node runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketId(pub(crate) u64);
+
+impl fmt::Display for SocketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// A connected client. Cloning gives another handle to the same socket.
+#[derive(Clone)]
+pub struct Socket(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    id: SocketId,
+    remote_address: Option<SocketAddr>,
+    created: SystemTime,
+    format: Format,
+    identity: OnceLock<Identity>,
+    ready: AtomicBool,
+    understands_cancel: AtomicBool,
+    channels: Mutex<Channels>,
+    changing_channels: Mutex<()>,
+    calls: Mutex<Calls<Waiter>>,
+    outbox: Outbox,
+    /// When the connection's task next has something to check, and when the clock will ask.
+    due: AtomicU64,
+    asked: AtomicU64,
+    pub(crate) home: Arc<dyn Home>,
+}
+
+/// What a socket asks of the node it lives on.
+pub(crate) trait Home: Send + Sync {
+    fn rpc_timeout(&self) -> std::time::Duration;
+    fn max_calls(&self) -> usize;
+    fn subscribe(&self, socket: &Socket, channel: Channel) -> BoxFuture<'_, Result<(), SubscribeError>>;
+    fn unsubscribe(&self, socket: &Socket, channel: &Channel);
+}
+
+/// Who waits for a client's answer.
+pub(crate) type Waiter = oneshot::Sender<Result<RawJson, CallError>>;
+
+#[derive(Default)]
+struct Channels {
+    /// Sorted.
+    followed: Vec<Channel>,
+    closed: bool,
+}
+
+/// What [`Socket::follow`] found.
+pub(crate) enum Follow {
+    New,
+    Already,
+}
+
+impl Socket {
+    pub(crate) fn new(
+        id: SocketId,
+        remote_address: Option<SocketAddr>,
+        format: Format,
+        outbox: Outbox,
+        home: Arc<dyn Home>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            id,
+            remote_address,
+            created: SystemTime::now(),
+            format,
+            identity: OnceLock::new(),
+            ready: AtomicBool::new(false),
+            understands_cancel: AtomicBool::new(false),
+            channels: Mutex::default(),
+            changing_channels: Mutex::default(),
+            calls: Mutex::default(),
+            outbox,
+            due: AtomicU64::new(u64::MAX),
+            asked: AtomicU64::new(u64::MAX),
+            home,
+        }))
+    }
+
+    /// The socket's id, for logs and comparisons.
+    pub fn id(&self) -> SocketId {
+        self.0.id
+    }
+
+    /// Who it is. JSON `null` before the socket has authenticated.
+    pub fn identity(&self) -> &Identity {
+        static NOBODY: OnceLock<Identity> = OnceLock::new();
+        self.0.identity.get().unwrap_or_else(|| NOBODY.get_or_init(Identity::anonymous))
+    }
+
+    /// Whether the socket has authenticated.
+    pub fn is_authenticated(&self) -> bool {
+        self.0.ready.load(Ordering::Acquire)
+    }
+
+    /// Whether the connection is gone.
+    pub fn is_closed(&self) -> bool {
+        self.0.channels.lock().closed
+    }
+
+    /// The channels it follows, sorted by name.
+    pub fn channels(&self) -> Vec<Channel> {
+        self.0.channels.lock().followed.clone()
+    }
+
+    /// The peer's address, when the HTTP server knows it. Behind a proxy this is the proxy's.
+    pub fn remote_address(&self) -> Option<SocketAddr> {
+        self.0.remote_address
+    }
+
+    /// When the connection was accepted.
+    pub fn created(&self) -> SystemTime {
+        self.0.created
+    }
+
+    /// Calls an action of this client.
+    ///
+    /// Waits for the answer, at most the server's `rpc_timeout` (30 s by default); see
+    /// [`Outgoing::timeout`] for another limit. Dropping the future cancels the call. Resolves with
+    /// [`CallError::Closed`] when the socket closes first.
+    pub fn rpc<T: DeserializeOwned>(&self, path: &str, data: impl Serialize) -> Outgoing<T> {
+        Outgoing::new(self.clone(), path, RawJson::new(&data), self.0.home.rpc_timeout())
+    }
+
+    /// Sends one message on `channel` to this socket alone, whether it follows the channel or not.
+    ///
+    /// Returns once it is queued. A socket whose queue is full is disconnected, and one that is closed
+    /// loses the message.
+    pub fn send(&self, channel: impl AsRef<str>, message: impl Serialize) -> Result<(), PublishError> {
+        let channel = Channel::new(channel)?;
+        let message = RawJson::new(&message)?;
+        self.reply(&publish::publication(&channel, &message));
+        Ok(())
+    }
+
+    /// Subscribes this socket to a channel, as if its client had asked, without asking the hooks.
+    ///
+    /// Returns once the broker follows the channel. The client is told.
+    pub async fn subscribe(&self, channel: impl AsRef<str>) -> Result<(), SubscribeError> {
+        let channel = Channel::new(channel)?;
+        self.0.home.subscribe(self, channel.clone()).await?;
+        self.reply(&tokensocket_protocol::command::subscribe::subscribed_by_server(&channel));
+        Ok(())
+    }
+
+    /// Takes this socket off a channel, without asking the hooks. The client is told.
+    pub fn unsubscribe(&self, channel: impl AsRef<str>) -> Result<(), SubscribeError> {
+        self.0.home.unsubscribe(self, &Channel::new(channel)?);
+        Ok(())
+    }
+
+    /// Closes the connection normally (1000), after what is queued was sent.
+    pub fn disconnect(&self) {
+        self.disconnect_with(Close::NORMAL);
+    }
+
+    /// Closes the connection with a code and reason, after what is queued was sent. A client comes back
+    /// unless the code says otherwise; see [`Close::reconnect`].
+    pub fn disconnect_with(&self, close: Close) {
+        self.0.outbox.close(close);
+    }
+
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.0.outbox
+    }
+
+    pub(crate) fn format(&self) -> Format {
+        self.0.format
+    }
+
+    pub(crate) fn encode(&self, message: &[u8]) -> Bytes {
+        self.0.format.frame(message)
+    }
+
+    /// Sends an answer or an internal message.
+    pub(crate) fn reply(&self, message: &[u8]) {
+        self.deliver(&self.encode(message), 1, false);
+    }
+
+    /// Sends a frame, or several in one piece, in this socket's format.
+    pub(crate) fn deliver(&self, frame: &Bytes, messages: usize, droppable: bool) {
+        if self.0.outbox.push(frame, messages, droppable).is_err() {
+            tracing::debug!(socket = %self.id(), "disconnecting a slow consumer");
+        }
+    }
+
+    pub(crate) fn set_identity(&self, identity: Identity) {
+        // One session redeems one token, so the first identity is the only one.
+        let _ = self.0.identity.set(identity);
+    }
+
+    pub(crate) fn set_ready(&self, understands_cancel: bool) {
+        self.0.understands_cancel.store(understands_cancel, Ordering::Release);
+        self.0.ready.store(true, Ordering::Release);
+    }
+
+    /// Held while a channel is entered or left, so that the socket and the hub agree about it. A lock of
+    /// its own: a filter, which runs under the hub's, may read [`Socket::channels`].
+    pub(crate) fn change_channels(&self) -> MutexGuard<'_, ()> {
+        self.0.changing_channels.lock()
+    }
+
+    /// Notes that the socket follows `channel`.
+    pub(crate) fn follow(&self, channel: &Channel, limit: usize) -> Result<Follow, SubscribeError> {
+        let mut channels = self.0.channels.lock();
+        if channels.closed {
+            return Err(SubscribeError::Closed);
+        }
+        match channels.followed.binary_search(channel) {
+            Ok(_) => Ok(Follow::Already),
+            Err(_) if channels.followed.len() >= limit => Err(SubscribeError::TooManyChannels(limit)),
+            Err(at) => {
+                channels.followed.insert(at, channel.clone());
+                Ok(Follow::New)
+            }
+        }
+    }
+
+    /// Notes that the socket no longer follows `channel`; `false` when it did not.
+    pub(crate) fn unfollow(&self, channel: &Channel) -> bool {
+        let mut channels = self.0.channels.lock();
+        let found = channels.followed.binary_search(channel);
+        if let Ok(at) = found {
+            channels.followed.remove(at);
+        }
+        found.is_ok()
+    }
+
+    /// Ends the socket: no channel can be followed from now on. Returns those it followed.
+    pub(crate) fn end(&self) -> Vec<Channel> {
+        let followed = {
+            let mut channels = self.0.channels.lock();
+            channels.closed = true;
+            std::mem::take(&mut channels.followed)
+        };
+        self.0.outbox.end();
+        let waiters = self.0.calls.lock().take_all();
+        for waiter in waiters {
+            let _ = waiter.send(Err(CallError::Closed));
+        }
+        followed
+    }
+
+    /// Sends a call down and notes who waits for its answer.
+    pub(crate) fn start_call(
+        &self,
+        path: &str,
+        args: &RawJson,
+        timeout: std::time::Duration,
+        waiter: Waiter,
+    ) -> Result<call::Fid, CallError> {
+        let understands = self.0.understands_cancel.load(Ordering::Acquire);
+        let mut calls = self.0.calls.lock();
+        if calls.len() >= self.0.home.max_calls() {
+            return Err(CallError::TooManyCalls);
+        }
+        if self.is_closed() {
+            return Err(CallError::Closed);
+        }
+        let fid = calls.start(waiter);
+        drop(calls);
+        self.reply(&call::call_down(fid, path, args, understands.then_some(timeout)));
+        Ok(fid)
+    }
+
+    /// Forgets a call that nobody waits for, and tells the client if it is still running there.
+    pub(crate) fn forget_call(&self, fid: call::Fid) {
+        let waited = self.0.calls.lock().finish(fid).is_some();
+        if !waited {
+            return;
+        }
+        if self.0.understands_cancel.load(Ordering::Acquire) {
+            self.reply(&call::cancel_down(fid));
+        }
+        // A socket that drains may have waited for this call only.
+        self.0.outbox.signal(Signal::Wake);
+    }
+
+    /// Hands a client's answer to whoever waits for it.
+    pub(crate) fn finish_call(&self, fid: call::Fid, outcome: Result<RawJson, CallError>) {
+        if let Some(waiter) = self.0.calls.lock().finish(fid) {
+            let _ = waiter.send(outcome);
+        }
+    }
+
+    /// Notes when the connection's task next has something to check.
+    pub(crate) fn set_due(&self, due: Tick, clock: &Clock) {
+        self.0.due.store(due.0, Ordering::Relaxed);
+        let asked = self.0.asked.load(Ordering::Relaxed);
+        if due.0 < asked || asked <= clock.now().0 {
+            self.0.asked.store(due.0, Ordering::Relaxed);
+            clock.register(self.id(), due);
+        }
+    }
+
+    /// The clock asks, as it was told to for the moment `asked`: wakes the connection's task if its time
+    /// has come, else has the clock ask again.
+    ///
+    /// Who was told of another moment since then asks in vain. Else a socket that is busy whenever the clock
+    /// comes round would stand in the wheel once more each time.
+    pub(crate) fn check_due(&self, asked: Tick, clock: &Clock) {
+        let due = Tick(self.0.due.load(Ordering::Relaxed));
+        let has_come = due <= clock.now();
+        let next = if has_come { u64::MAX } else { due.0 };
+        let current = self.0.asked.compare_exchange(asked.0, next, Ordering::Relaxed, Ordering::Relaxed);
+        match (current, has_come) {
+            (Err(_), _) => {}
+            (Ok(_), true) => self.0.outbox.signal(Signal::Wake),
+            (Ok(_), false) => clock.register(self.id(), due),
+        }
+    }
+
+    /// Whether calls wait for this client's answers.
+    pub(crate) fn awaits_answers(&self) -> bool {
+        !self.0.calls.lock().is_empty()
+    }
+}
+
+impl FromCall<Self> for Socket {
+    fn from_call(call: &Call<'_, Self>) -> Result<Self, RpcError> {
+        Ok(call.context.clone())
+    }
+}
+
+impl PartialEq for Socket {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Socket {}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("id", &self.0.id)
+            .field("remote_address", &self.0.remote_address)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::session::outbox::Limits;
+
+    struct Nowhere;
+
+    impl Home for Nowhere {
+        fn rpc_timeout(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn max_calls(&self) -> usize {
+            0
+        }
+
+        fn subscribe(&self, _: &Socket, _: Channel) -> BoxFuture<'_, Result<(), SubscribeError>> {
+            std::future::ready(Ok(())).boxed()
+        }
+
+        fn unsubscribe(&self, _: &Socket, _: &Channel) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_socket_stands_in_the_wheel_once() {
+        let clock = Clock::new(Duration::from_millis(10));
+        let outbox = Outbox::new(Limits { messages: 1, bytes: 1 }, None);
+        let socket = Socket::new(SocketId(1), None, Format::Raw, outbox, Arc::new(Nowhere));
+        let heartbeat = Duration::from_millis(200);
+        let mut longest = 0;
+        for _ in 0..1000 {
+            socket.set_due(clock.after(heartbeat), &clock);
+            tokio::time::advance(clock.tick()).await;
+            let asked = clock.advance();
+            // The connection's task runs between the clock and its question.
+            socket.set_due(clock.after(heartbeat), &clock);
+            longest = longest.max(asked.len());
+            for (_, moment) in asked {
+                socket.check_due(moment, &clock);
+            }
+        }
+        assert!(longest <= 2, "{longest} entries for one socket");
+        assert_eq!(socket.outbox().take_signal(), None);
+        for _ in 0..30 {
+            tokio::time::advance(clock.tick()).await;
+            clock.advance().into_iter().for_each(|(_, moment)| socket.check_due(moment, &clock));
+        }
+        assert_eq!(socket.outbox().take_signal(), Some(Signal::Wake), "silence is noticed");
+    }
+}

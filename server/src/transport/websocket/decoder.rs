@@ -1,0 +1,216 @@
+//! The frames a client sends (RFC 6455, section 5), decoded where they lie.
+//!
+//! In: received bytes. Out: messages and control frames that borrow from them. Only a message that comes
+//! in fragments is put together in memory of its own, up to the limit.
+
+use std::borrow::Cow;
+
+use tokensocket_protocol::Close;
+
+use crate::transport::received::Received;
+
+/// What a client sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Frame<'a> {
+    Text(Cow<'a, str>),
+    Ping(&'a [u8]),
+    /// A pong, or an empty binary message.
+    Pong,
+    /// A close, with the code and reason it gave.
+    Close(Option<Close>),
+}
+
+/// What is known of one connection's frames.
+pub(crate) struct Decoder {
+    max_message_bytes: usize,
+    /// The text so far of a message that comes in fragments.
+    fragments: Option<Vec<u8>>,
+}
+
+struct Header {
+    fin: bool,
+    opcode: u8,
+    mask: [u8; 4],
+    length: usize,
+    size: usize,
+}
+
+impl Decoder {
+    pub(crate) fn new(max_message_bytes: usize) -> Self {
+        Self { max_message_bytes, fragments: None }
+    }
+
+    /// The next frame; `None` when there is no whole one. An error is the close that the client deserves.
+    pub(crate) fn decode<'a>(&mut self, received: &'a mut Received) -> Result<Option<Frame<'a>>, Close> {
+        let header = loop {
+            let Some(header) = self.header(received.rest())? else { return Ok(None) };
+            if received.rest().len() < header.length.saturating_add(header.size) {
+                return Ok(None);
+            }
+            if header.fin {
+                break header;
+            }
+            let fragment = &mut received.take(header.size + header.length)[header.size..];
+            unmask(fragment, header.mask);
+            self.fragments.get_or_insert_default().extend_from_slice(fragment);
+        };
+        let payload = received.take(header.size + header.length);
+        self.frame(&header, &mut payload[header.size..]).map(Some)
+    }
+
+    /// Checks as much of a frame as its header tells.
+    fn header(&self, bytes: &[u8]) -> Result<Option<Header>, Close> {
+        let [first, second, rest @ ..] = bytes else { return Ok(None) };
+        let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
+        // Reserved bits are for extensions, and none was agreed on; a client's frames are masked.
+        if first & 0x70 != 0 || second & 0x80 == 0 {
+            return Err(Close::PROTOCOL_ERROR);
+        }
+        let (length, extended) = match (second & 0x7f, rest) {
+            (126, [a, b, ..]) => (u64::from(u16::from_be_bytes([*a, *b])), 2),
+            (127, rest) if rest.len() >= 8 => {
+                (rest[..8].iter().fold(0, |length, byte| length << 8 | u64::from(*byte)), 8)
+            }
+            (126 | 127, _) => return Ok(None),
+            (length, _) => (u64::from(length), 0),
+        };
+        match opcode {
+            0 if self.fragments.is_some() => {}
+            1 if self.fragments.is_none() => {}
+            // The original client sends empty ones now and then, and its servers took no notice of them.
+            2 if fin && length == 0 => {}
+            2 => return Err(Close::UNSUPPORTED),
+            8..=10 if fin && length <= 125 => {}
+            _ => return Err(Close::PROTOCOL_ERROR),
+        }
+        let before = if opcode == 0 { self.fragments.as_ref().map_or(0, Vec::len) } else { 0 };
+        let length = usize::try_from(length).map_err(|_| Close::TOO_LARGE)?;
+        if length.saturating_add(before) > self.max_message_bytes.max(125) {
+            return Err(Close::TOO_LARGE);
+        }
+        let Some(&[a, b, c, d]) = rest.get(extended..extended + 4) else { return Ok(None) };
+        Ok(Some(Header { fin, opcode, mask: [a, b, c, d], length, size: 6 + extended }))
+    }
+
+    fn frame<'a>(&mut self, header: &Header, payload: &'a mut [u8]) -> Result<Frame<'a>, Close> {
+        unmask(payload, header.mask);
+        match header.opcode {
+            0 => {
+                let mut message = self.fragments.take().unwrap_or_default();
+                message.extend_from_slice(payload);
+                String::from_utf8(message)
+                    .map(|text| Frame::Text(text.into()))
+                    .map_err(|_| Close::INVALID_TEXT)
+            }
+            1 => std::str::from_utf8(payload)
+                .map(|text| Frame::Text(text.into()))
+                .map_err(|_| Close::INVALID_TEXT),
+            9 => Ok(Frame::Ping(payload)),
+            2 | 10 => Ok(Frame::Pong),
+            _ => closed(payload).map(Frame::Close),
+        }
+    }
+}
+
+/// Reads a close frame's payload (section 5.5.1; the codes: section 7.4).
+fn closed(payload: &[u8]) -> Result<Option<Close>, Close> {
+    let [high, low, reason @ ..] = payload else {
+        return if payload.is_empty() { Ok(None) } else { Err(Close::PROTOCOL_ERROR) };
+    };
+    let code = u16::from_be_bytes([*high, *low]);
+    if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
+        return Err(Close::PROTOCOL_ERROR);
+    }
+    let reason = std::str::from_utf8(reason).map_err(|_| Close::INVALID_TEXT)?;
+    Ok(Some(Close::new(code, reason.to_owned())))
+}
+
+/// Removes a mask (section 5.3), eight bytes at a time.
+fn unmask(payload: &mut [u8], mask: [u8; 4]) {
+    let [a, b, c, d] = mask;
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let mut chunks = payload.chunks_exact_mut(8);
+    for chunk in &mut chunks {
+        let mut word = [0; 8];
+        word.copy_from_slice(chunk);
+        chunk.copy_from_slice(&(u64::from_ne_bytes(word) ^ wide).to_ne_bytes());
+    }
+    for (byte, mask) in chunks.into_remainder().iter_mut().zip(mask.iter().cycle()) {
+        *byte ^= mask;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::received::Leftover;
+
+    /// A client's frame, masked.
+    fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mask = [1, 2, 3, 4];
+        let mut frame = Vec::new();
+        super::super::frame::push_header(&mut frame, first, payload.len());
+        frame[1] |= 0x80;
+        frame.extend_from_slice(&mask);
+        let at = frame.len();
+        frame.extend_from_slice(payload);
+        unmask(&mut frame[at..], mask);
+        frame
+    }
+
+    /// Decodes `bytes` as they come in pieces of `step`.
+    fn decode(bytes: &[u8], step: usize) -> Result<Vec<String>, Close> {
+        let mut decoder = Decoder::new(1000);
+        let mut leftover = Leftover::default();
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut found = Vec::new();
+        for mut piece in bytes.chunks(step) {
+            let read = leftover.poll_receive(&mut piece, &mut cx);
+            let std::task::Poll::Ready(Ok(Some(mut received))) = read else { break };
+            while let Some(frame) = decoder.decode(&mut received)? {
+                found.push(format!("{frame:?}"));
+            }
+            leftover.put_back(received, false);
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn decodes_frames_however_they_are_cut() {
+        let mut bytes = masked(0x81, b"hello");
+        bytes.extend(masked(0x01, "fragméntś".as_bytes().split_at(6).0));
+        bytes.extend(masked(0x89, b"in between"));
+        bytes.extend(masked(0x80, "fragméntś".as_bytes().split_at(6).1));
+        bytes.extend(masked(0x81, &[b'x'; 300]));
+        bytes.extend(masked(0x88, &[3, 232, b'b', b'y', b'e']));
+        let whole = decode(&bytes, bytes.len());
+        assert_eq!(whole.as_ref().map(Vec::len), Ok(5));
+        for step in 1..20 {
+            assert_eq!(decode(&bytes, step), whole, "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn gives_each_broken_rule_its_close() {
+        for (bytes, close) in [
+            (vec![0x81, 1, b'a'], Close::PROTOCOL_ERROR),
+            (masked(0xc1, b"reserved bit"), Close::PROTOCOL_ERROR),
+            (masked(0x83, b"reserved opcode"), Close::PROTOCOL_ERROR),
+            (masked(0x80, b"nothing to continue"), Close::PROTOCOL_ERROR),
+            (masked(0x09, b"a ping in fragments"), Close::PROTOCOL_ERROR),
+            (masked(0x89, &[0; 126]), Close::PROTOCOL_ERROR),
+            (masked(0x88, &[3]), Close::PROTOCOL_ERROR),
+            (masked(0x88, &[3, 237]), Close::PROTOCOL_ERROR),
+            (masked(0x88, &[3, 232, 0xff]), Close::INVALID_TEXT),
+            (masked(0x82, b"binary"), Close::UNSUPPORTED),
+            (masked(0x81, &[0xff]), Close::INVALID_TEXT),
+            (masked(0x81, &[b'x'; 1001]), Close::TOO_LARGE),
+            ([masked(0x01, &[b'x'; 600]), masked(0x80, &[b'x'; 600])].concat(), Close::TOO_LARGE),
+            ([masked(0x01, b"a"), masked(0x81, b"b")].concat(), Close::PROTOCOL_ERROR),
+        ] {
+            assert_eq!(decode(&bytes, bytes.len()), Err(close), "{bytes:?}");
+        }
+        // The length alone is enough: nothing of the payload need have come.
+        assert_eq!(decode(&[0x81, 0xff, 0, 0, 1, 0, 0, 0, 0, 0], 10), Err(Close::TOO_LARGE));
+    }
+}

@@ -1,0 +1,93 @@
+//! The frames a server writes (RFC 6455, section 5.2): unmasked, never fragmented.
+
+use tokensocket_protocol::Close;
+
+/// A whole text message.
+pub(crate) const TEXT: u8 = 0x81;
+const CLOSE: u8 = 0x88;
+const PING: u8 = 0x89;
+const PONG: u8 = 0x8A;
+
+/// The longest header of a frame without a mask, in bytes.
+pub(crate) const MAX_HEADER: usize = 10;
+
+/// Appends the header of a frame with a payload of `length` bytes.
+pub(crate) fn push_header(out: &mut Vec<u8>, opcode: u8, length: usize) {
+    out.push(opcode);
+    match (u8::try_from(length), u16::try_from(length)) {
+        (Ok(length), _) if length < 126 => out.push(length),
+        (_, Ok(length)) => {
+            out.push(126);
+            out.extend_from_slice(&length.to_be_bytes());
+        }
+        _ => {
+            out.push(127);
+            out.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+}
+
+/// Puts a header before a payload that stands at the end of `out` already, from `start` on.
+pub(crate) fn insert_header(out: &mut Vec<u8>, start: usize, opcode: u8) {
+    let end = out.len();
+    push_header(out, opcode, end - start);
+    let size = out.len() - end;
+    out[start..].rotate_right(size);
+}
+
+fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload.len() + MAX_HEADER);
+    push_header(&mut out, opcode, payload.len());
+    out.extend_from_slice(payload);
+    out
+}
+
+/// A text message.
+pub(crate) fn text(message: &[u8]) -> Vec<u8> {
+    frame(TEXT, message)
+}
+
+/// A ping without a payload.
+pub(crate) fn ping() -> Vec<u8> {
+    frame(PING, b"")
+}
+
+/// The answer to a ping.
+pub(crate) fn pong(payload: &[u8]) -> Vec<u8> {
+    frame(PONG, payload)
+}
+
+/// A close with its code and reason.
+pub(crate) fn close(close: &Close) -> Vec<u8> {
+    let mut payload = close.code.to_be_bytes().to_vec();
+    payload.extend_from_slice(close.reason.as_bytes());
+    frame(CLOSE, &payload)
+}
+
+/// A close that says nothing, the answer to one that says nothing.
+pub(crate) fn close_without_code() -> Vec<u8> {
+    frame(CLOSE, b"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inserts_what_it_would_have_pushed() {
+        for length in [0, 125, 126, 70_000] {
+            let payload = vec![b'x'; length];
+            let mut out = [b"before", &payload[..]].concat();
+            insert_header(&mut out, 6, TEXT);
+            assert_eq!(out, [b"before", &text(&payload)[..]].concat());
+        }
+    }
+
+    #[test]
+    fn writes_the_three_lengths() {
+        assert_eq!(text(b"a"), [0x81, 1, b'a']);
+        assert_eq!(text(&[b'a'; 126])[..4], [0x81, 126, 0, 126]);
+        assert_eq!(text(&vec![b'a'; 65_536])[..10], [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+        assert_eq!(close(&Close::new(1000, "x")), [0x88, 3, 3, 232, b'x']);
+    }
+}
