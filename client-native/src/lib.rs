@@ -1,0 +1,69 @@
+//! A TokenSocket client for tokio: typed calls in both directions, channels as streams, and a connection
+//! that comes back by itself.
+//!
+//! ```no_run
+//! use futures_util::StreamExt;
+//! use tokensocket_client::{Actions, Data, Error, RpcError, TokenSocket};
+//!
+//! async fn greet(Data(name): Data<String>) -> Result<String, RpcError> {
+//!     Ok(format!("Hello, {name}"))
+//! }
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let socket = TokenSocket::builder("https://example.com")
+//!     .authentication(&serde_json::json!({ "user": "ada" }))
+//!     .actions(Actions::new().action("greet", greet))
+//!     .connect()?;
+//! socket.ready().await?;
+//!
+//! let sum: i64 = socket.rpc("math.add", &(1, 2)).await?;
+//!
+//! let mut news = socket.subscribe("news").await?.typed::<String>();
+//! socket.publish("news", "something happened").await?;
+//! while let Some(item) = news.next().await {
+//!     println!("{}", item?);
+//! }
+//! socket.end().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What can be lost, and how one knows
+//! - A call whose connection is lost before the answer came fails with [`Error::Disconnected`]; it is
+//!   never sent twice.
+//! - While there is no connection, requests wait in a bounded queue; what happens when it is full is the
+//!   builder's [`when_full`](Builder::when_full).
+//! - Publications while there is no connection do not arrive. Every channel is followed again after a
+//!   reconnect.
+//! - A reader that is too slow for its [`Subscription`] loses the oldest publications and is told how
+//!   many.
+//!
+//! # How it works
+//! One task drives the session of `tokensocket_protocol::client`, which decides everything; each action
+//! that the server calls runs as a task of its own. All of them are gone when [`TokenSocket::end`]
+//! resolves, or soon after the last handle is dropped.
+
+mod address;
+mod builder;
+mod command;
+mod driver;
+mod error;
+mod form;
+mod invocations;
+mod listeners;
+mod rpc;
+mod socket;
+mod subscribers;
+mod subscription;
+mod token;
+mod transport;
+
+pub use builder::Builder;
+pub use error::{BuildError, Error, SubscriptionError};
+pub use listeners::{Event, Listener, UnknownEvent};
+pub use rpc::Rpc;
+pub use socket::{Actions, TokenSocket};
+pub use subscription::Subscription;
+pub use tokensocket_protocol::action::{self, Data, Deadline, State};
+pub use tokensocket_protocol::client::{ConnectionError, State as ConnectionState, WhenFull};
+pub use tokensocket_protocol::{Channel, Close, ErrorCode, InvalidChannel, RawJson, RpcError};

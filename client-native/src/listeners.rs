@@ -1,0 +1,194 @@
+//! Functions that are called when something happens: the EventEmitter style.
+//!
+//! In: functions by event, events from the driver. Out: calls, one after the other, on the driver's task.
+//! No lock is held while a function runs, so a listener may add and remove listeners.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use tokensocket_protocol::RawJson;
+use tokensocket_protocol::client::{ConnectionError, Event as SessionEvent};
+
+/// What listeners hear of.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// `ready`: the first attempt to connect is over. Comes once.
+    Ready(Result<(), ConnectionError>),
+    /// `reconnect`: any later attempt is over. After an error the client tries again, unless its state
+    /// is [`ConnectionState::Ended`](crate::ConnectionState::Ended).
+    Reconnect(Result<(), ConnectionError>),
+    /// `disconnect`: a connection that was ready is lost.
+    Disconnect(ConnectionError),
+    /// `message`: a publication on a followed channel.
+    Message {
+        /// The channel's name.
+        channel: String,
+        /// What was published.
+        data: RawJson,
+    },
+}
+
+/// There is no event of this name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no event {0:?}: listen to ready, reconnect, disconnect or message")]
+pub struct UnknownEvent(pub String);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EventName {
+    Ready,
+    Reconnect,
+    Disconnect,
+    Message,
+}
+
+impl EventName {
+    pub(crate) fn parse(name: &str) -> Result<Self, UnknownEvent> {
+        match name {
+            "ready" => Ok(Self::Ready),
+            "reconnect" => Ok(Self::Reconnect),
+            "disconnect" => Ok(Self::Disconnect),
+            "message" => Ok(Self::Message),
+            _ => Err(UnknownEvent(name.to_owned())),
+        }
+    }
+
+    fn of(event: &Event) -> Self {
+        match event {
+            Event::Ready(_) => Self::Ready,
+            Event::Reconnect(_) => Self::Reconnect,
+            Event::Disconnect(_) => Self::Disconnect,
+            Event::Message { .. } => Self::Message,
+        }
+    }
+}
+
+impl Event {
+    /// `None` for what listeners do not hear of.
+    pub(crate) fn from_session(event: SessionEvent<RawJson>) -> Option<Self> {
+        match event {
+            SessionEvent::Ready(outcome) => Some(Self::Ready(outcome)),
+            SessionEvent::Reconnect(outcome) => Some(Self::Reconnect(outcome)),
+            SessionEvent::Disconnected(error) => Some(Self::Disconnect(error)),
+            SessionEvent::Message { channel, message } => Some(Self::Message { channel, data: message }),
+            _ => None,
+        }
+    }
+}
+
+type Function = Arc<dyn Fn(&Event) + Send + Sync>;
+
+#[derive(Default)]
+struct Inner {
+    functions: Vec<(u64, EventName, Function)>,
+    last: u64,
+    ready: Option<Event>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Listeners(Arc<Mutex<Inner>>);
+
+impl Listeners {
+    /// Adds a function. One for `ready` is called at once when the first attempt is over already.
+    pub(crate) fn add(&self, name: EventName, function: impl Fn(&Event) + Send + Sync + 'static) -> Listener {
+        let function: Function = Arc::new(function);
+        let (id, ready) = {
+            let mut inner = self.0.lock();
+            inner.last += 1;
+            let id = inner.last;
+            inner.functions.push((id, name, Arc::clone(&function)));
+            (id, inner.ready.clone().filter(|_| name == EventName::Ready))
+        };
+        if let Some(event) = ready {
+            call(&function, &event);
+        }
+        Listener { id, listeners: Arc::downgrade(&self.0) }
+    }
+
+    /// Whether anybody hears of this event.
+    pub(crate) fn hears(&self, name: EventName) -> bool {
+        self.0.lock().functions.iter().any(|(_, other, _)| *other == name)
+    }
+
+    pub(crate) fn emit(&self, event: &Event) {
+        let name = EventName::of(event);
+        let functions: Vec<Function> = {
+            let mut inner = self.0.lock();
+            if name == EventName::Ready {
+                inner.ready = Some(event.clone());
+            }
+            let heard = inner.functions.iter().filter(|(_, other, _)| *other == name);
+            heard.map(|(.., function)| Arc::clone(function)).collect()
+        };
+        for function in functions {
+            call(&function, event);
+        }
+    }
+}
+
+fn call(function: &Function, event: &Event) {
+    if catch_unwind(AssertUnwindSafe(|| function(event))).is_err() {
+        tracing::error!(?event, "a listener panicked");
+    }
+}
+
+/// A listener's place in the list. Dropping it changes nothing: the listener stays until it is removed
+/// or its client is gone.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    id: u64,
+    listeners: Weak<Mutex<Inner>>,
+}
+
+impl Listener {
+    /// Removes the listener. It may still be running on another thread.
+    pub fn remove(&self) {
+        if let Some(inner) = self.listeners.upgrade() {
+            inner.lock().functions.retain(|(id, ..)| *id != self.id);
+        }
+    }
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} listeners", self.functions.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn counting(listeners: &Listeners, name: EventName) -> (Arc<AtomicUsize>, Listener) {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&count);
+        let listener = listeners.add(name, move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
+        (count, listener)
+    }
+
+    #[test]
+    fn a_removed_listener_hears_nothing_and_a_panicking_one_hurts_nobody() {
+        let listeners = Listeners::default();
+        let _ = listeners.add(EventName::Reconnect, |_| panic!("listener"));
+        let (count, listener) = counting(&listeners, EventName::Reconnect);
+        let event = Event::Reconnect(Ok(()));
+        listeners.emit(&event);
+        listener.remove();
+        listeners.emit(&event);
+        listeners.emit(&Event::Ready(Ok(())));
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_listener_for_ready_that_comes_late_is_called_at_once() {
+        let listeners = Listeners::default();
+        listeners.emit(&Event::Ready(Ok(())));
+        let (count, _) = counting(&listeners, EventName::Ready);
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+    }
+}
