@@ -1,0 +1,71 @@
+//! What a comparison can be told.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// What a comparison can be told.
+#[derive(Args, Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub struct CompareArgs {
+    /// Rounds; figures are medians over them.
+    #[arg(long, default_value_t = 5)]
+    pub rounds: usize,
+    /// Seconds to count in each measurement.
+    #[arg(long, default_value_t = 3.0)]
+    pub seconds: f64,
+    /// Seconds of load before counting.
+    #[arg(long, default_value_t = 1.0)]
+    pub warm_up: f64,
+    /// Workloads, by their names or the start of them: calls, fanout-1,
+    /// fanout-32, fanout-10k, fanout-10k-half (which brings fanout-10k along),
+    /// memory, connect. Default: all.
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Servers to measure beside ours: tokensocket-two-cores,
+    /// tokensocket-sockjs, floor, socketioxide, jsonrpsee, nats, ws, socket.io,
+    /// node-token-sockjs; `none` for ours alone. Default: all.
+    #[arg(long, value_delimiter = ',')]
+    pub peers: Vec<String>,
+    /// Leave our own server out.
+    #[arg(long)]
+    pub skip_ours: bool,
+    /// The command that starts our server. It must print a line with its
+    /// http://HOST:PORT. Default: the example `playground`, built first.
+    #[arg(long, env = "TOKENSOCKET_BENCH_SERVER")]
+    pub server_command: Option<String>,
+    /// Subscribers of the fan-out workloads, but for fanout-10k.
+    #[arg(long, default_value_t = 1000)]
+    pub subscribers: usize,
+    /// Sockets of the memory workload.
+    #[arg(long, default_value_t = 2000)]
+    pub idle: usize,
+    /// The core that servers are pinned to, or several as in 0,1.
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    pub server_cores: Vec<usize>,
+    /// The cores of the row with two cores. Default: those of servers and as
+    /// many more as it takes, the load generator's last.
+    #[arg(long, value_delimiter = ',')]
+    pub two_cores: Vec<usize>,
+    /// The core that the load generator is pinned to.
+    #[arg(long, default_value_t = 1)]
+    pub load_core: usize,
+    /// Pin nothing, for machines with one core. Figures then say little.
+    #[arg(long)]
+    pub unpinned: bool,
+    /// Print tables as Markdown.
+    #[arg(long)]
+    pub markdown: bool,
+    /// Where records are kept.
+    #[arg(long, default_value = "bench-results")]
+    pub results: PathBuf,
+    /// Print also which figures that the project wants are met.
+    #[arg(long)]
+    pub targets: bool,
+    /// Draw the plot into this file. A new record has one beside it anyway.
+    #[arg(long)]
+    pub svg: Option<PathBuf>,
+    /// Run nothing; print the tables of this record.
+    #[arg(long)]
+    pub from: Option<PathBuf>,
+}

@@ -1,0 +1,37 @@
+//! The `nats-server` of a comparison, which is installed and not built.
+//!
+//! In: a folder for its configuration. Out: the command that starts it. It
+//! prints `… ws://127.0.0.1:PORT`.
+
+use std::{fs, path::Path, process::Command};
+
+use super::error::CompareError;
+
+/// The program's name.
+const PROGRAM: &str = "nats-server";
+
+/// What to do when it is not there.
+pub(super) const INSTALL: &str =
+    "nats-server is not installed, so it is left out; Debian has it as the package nats-server";
+
+/// Free ports, WebSocket without TLS, and the log where we read it.
+const CONFIGURATION: &str = r#"
+listen: "127.0.0.1:-1"
+log_file: "/dev/stdout"
+websocket { listen: "127.0.0.1:-1", no_tls: true }
+"#;
+
+/// Whether it can be run.
+pub(super) fn is_installed() -> bool {
+    Command::new(PROGRAM).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// The command that starts it with a configuration in `folder`, which it has
+/// read once it listens.
+pub(super) fn command(folder: &Path) -> Result<Command, CompareError> {
+    let path = folder.join("nats.conf");
+    fs::write(&path, CONFIGURATION).map_err(|source| CompareError::File { path: path.clone(), source })?;
+    let mut command = Command::new(PROGRAM);
+    command.arg("--config").arg(path);
+    Ok(command)
+}

@@ -1,0 +1,260 @@
+//! Medians over rounds and ratios between servers.
+//!
+//! In: a [`Record`]. Out: one [`Cell`] per server and workload. Pure.
+
+use super::{record::Record, server::OURS};
+use crate::report::{Latency, Report};
+
+/// What a record comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// Servers in the order measured: name and title.
+    pub servers: Vec<(String, String)>,
+    /// Workloads in the order measured.
+    pub workloads: Vec<String>,
+    cells: Vec<Cell>,
+}
+
+/// One server under one workload, over all rounds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// The server's name.
+    pub server: String,
+    /// The workload's name.
+    pub workload: String,
+    /// Counted per server CPU-second, or resident bytes per socket: the median
+    /// of the rounds that did not fail.
+    pub figure: Option<f64>,
+    /// Whether less is better, as with memory.
+    pub less_is_better: bool,
+    /// Counted per second on the clock.
+    pub per_second: Option<f64>,
+    /// Latency; each value is the median of its own.
+    pub latency: Option<Latency>,
+    /// The share of a core that the server used.
+    pub server_share: Option<f64>,
+    /// The share of a core that processes beside the server used.
+    pub beside_share: Option<f64>,
+    /// The share of a core that the load generator used.
+    pub generator_share: Option<f64>,
+    /// Rounds that failed.
+    pub failures: usize,
+}
+
+impl Summary {
+    /// Sums `record` up.
+    pub fn of(record: &Record) -> Self {
+        let (mut servers, mut workloads) = (Vec::new(), Vec::new());
+        for measurement in &record.measurements {
+            let server = (measurement.server.clone(), measurement.title.clone());
+            if !servers.contains(&server) {
+                servers.push(server);
+            }
+            if !workloads.contains(&measurement.workload) {
+                workloads.push(measurement.workload.clone());
+            }
+        }
+        let cells = workloads
+            .iter()
+            .flat_map(|workload| servers.iter().map(move |(server, _)| (server, workload)))
+            .map(|(server, workload)| Cell::of(record, server, workload))
+            .collect();
+        Self { servers, workloads, cells }
+    }
+
+    /// One server under one workload.
+    pub fn cell(&self, server: &str, workload: &str) -> Option<&Cell> {
+        self.cells.iter().find(|cell| cell.server == server && cell.workload == workload)
+    }
+
+    /// All of them, workload by workload.
+    pub fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    /// How many times better ours is than `server` under `workload`; above 1,
+    /// ours is ahead.
+    pub fn lead_over(&self, server: &str, workload: &str) -> Option<f64> {
+        let theirs = self.cell(server, workload)?;
+        let (ours, theirs_figure) = (self.cell(OURS, workload)?.figure?, theirs.figure?);
+        let lead = if theirs.less_is_better { theirs_figure / ours } else { ours / theirs_figure };
+        lead.is_finite().then_some(lead)
+    }
+}
+
+impl Cell {
+    fn of(record: &Record, server: &str, workload: &str) -> Self {
+        let rounds: Vec<_> = record
+            .measurements
+            .iter()
+            .filter(|one| one.server == server && one.workload == workload)
+            .collect();
+        let reports: Vec<&Report> = rounds.iter().filter_map(|one| one.report.as_ref()).collect();
+        let over = |pick: &dyn Fn(&Report) -> Option<f64>| {
+            median(reports.iter().filter_map(|report| pick(report)).collect())
+        };
+        let share = |seconds: Option<f64>, of: f64| seconds.map(|seconds| seconds / of);
+        let window = |pick: &dyn Fn(&crate::report::Window) -> Option<f64>| {
+            over(&|report| report.window.as_ref().and_then(pick))
+        };
+        Self {
+            server: server.to_owned(),
+            workload: workload.to_owned(),
+            figure: over(&|report| match (&report.memory, &report.window) {
+                (Some(memory), _) => Some(memory.per_socket()),
+                (None, Some(window)) => window.per_cpu_second(),
+                (None, None) => None,
+            }),
+            less_is_better: reports.iter().any(|report| report.memory.is_some()),
+            per_second: window(&|window| Some(window.per_second())),
+            latency: latency(&reports),
+            server_share: window(&|window| share(window.server_cpu_seconds, window.seconds)),
+            beside_share: window(&|window| {
+                let beside = window.beside_cpu_seconds.iter().map(|(_, seconds)| seconds);
+                (!window.beside_cpu_seconds.is_empty()).then(|| beside.sum::<f64>() / window.seconds)
+            }),
+            generator_share: window(&|window| share(window.generator_cpu_seconds, window.seconds)),
+            failures: rounds.len() - reports.len(),
+        }
+    }
+}
+
+fn latency(reports: &[&Report]) -> Option<Latency> {
+    let over = |pick: fn(&Latency) -> u64| {
+        let mut values: Vec<u64> =
+            reports.iter().filter_map(|report| report.latency.as_ref().map(pick)).collect();
+        values.sort_unstable();
+        values.get(values.len() / 2).copied()
+    };
+    Some(Latency {
+        p50: over(|latency| latency.p50)?,
+        p99: over(|latency| latency.p99)?,
+        p999: over(|latency| latency.p999)?,
+        max: over(|latency| latency.max)?,
+    })
+}
+
+/// The middle of `values`; of an even number the mean of the middle two.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let upper = *values.get(middle)?;
+    if values.len() % 2 == 1 {
+        return Some(upper);
+    }
+    Some(f64::midpoint(upper, values[middle - 1]))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failure is the test's result")]
+
+    use super::*;
+    use crate::{
+        compare::{facts::Facts, record::Measurement},
+        report::{Memory, Window},
+        workload::{Calls, Idle, Workload},
+    };
+
+    fn calls(server: &str, round: usize, count: u64) -> Measurement {
+        let report = (count > 0).then(|| Report {
+            unit: "calls".into(),
+            window: Some(Window {
+                count,
+                seconds: 2.0,
+                server_cpu_seconds: Some(1.0),
+                beside_cpu_seconds: vec![("redis-server".into(), 0.5)],
+                generator_cpu_seconds: Some(2.0),
+            }),
+            latency: Some(Latency { p50: count, p99: 2 * count, p999: 3 * count, max: 4 * count }),
+            memory: None,
+        });
+        Measurement {
+            round,
+            server: server.into(),
+            title: server.into(),
+            workload: "calls".into(),
+            load: Workload::Calls(Calls::default()),
+            failure: report.is_none().then(|| "it broke".into()),
+            report,
+        }
+    }
+
+    fn memory(server: &str, bytes: u64) -> Measurement {
+        Measurement {
+            round: 1,
+            server: server.into(),
+            title: server.into(),
+            workload: "memory".into(),
+            load: Workload::Memory(Idle::default()),
+            report: Some(Report {
+                unit: "sockets".into(),
+                window: None,
+                latency: None,
+                memory: Some(Memory { sockets: 10, before: 0, after: 10 * bytes }),
+            }),
+            failure: None,
+        }
+    }
+
+    fn record(measurements: Vec<Measurement>) -> Record {
+        Record { facts: Facts::default(), cores: None, measured_seconds: 2.0, measurements }
+    }
+
+    fn close(found: Option<f64>, wanted: f64) {
+        assert!((found.unwrap() - wanted).abs() < 1e-9, "{found:?} is not {wanted}");
+    }
+
+    #[test]
+    fn takes_the_median_of_rounds_that_did_not_fail() {
+        let rounds = [300, 0, 100, 200];
+        let summary =
+            Summary::of(&record((1..).zip(rounds).map(|(round, count)| calls("x", round, count)).collect()));
+        let cell = summary.cell("x", "calls").unwrap();
+        close(cell.figure, 200.0);
+        close(cell.per_second, 100.0);
+        close(cell.server_share, 0.5);
+        close(cell.beside_share, 0.25);
+        close(cell.generator_share, 1.0);
+        assert_eq!(cell.latency.unwrap().p99, 400);
+        assert_eq!(cell.failures, 1);
+    }
+
+    #[test]
+    fn a_lead_is_above_one_where_ours_is_better() {
+        let summary = Summary::of(&record(vec![
+            calls(OURS, 1, 500),
+            calls("x", 1, 200),
+            memory(OURS, 4_000),
+            memory("x", 16_000),
+        ]));
+        close(summary.lead_over("x", "calls"), 2.5);
+        close(summary.lead_over("x", "memory"), 4.0);
+        close(summary.lead_over(OURS, "calls"), 1.0);
+        assert_eq!(summary.lead_over("y", "calls"), None);
+    }
+
+    #[test]
+    fn what_failed_in_every_round_has_no_figure() {
+        let summary = Summary::of(&record(vec![calls("x", 1, 0)]));
+        let cell = summary.cell("x", "calls").unwrap();
+        assert_eq!((cell.figure, cell.latency, cell.failures), (None, None, 1));
+    }
+
+    #[test]
+    fn an_even_number_has_the_mean_of_the_middle_two() {
+        close(median(vec![4.0, 1.0, 3.0, 2.0]), 2.5);
+        assert_eq!(median(Vec::new()), None);
+    }
+
+    #[test]
+    fn a_record_comes_back_from_disk_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = record(vec![calls("x", 1, 3), memory("x", 5)]);
+        let path = record.keep(&folder.path().join("new")).unwrap();
+        assert_eq!(Record::read(&path).unwrap(), record);
+        let other = record.keep(&folder.path().join("new")).unwrap();
+        assert_ne!(other, path);
+        assert_eq!(Record::read(&other).unwrap(), record);
+    }
+}

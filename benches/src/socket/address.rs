@@ -1,0 +1,69 @@
+//! Where the server is and which of our own addresses to call it from.
+
+use std::{
+    cell::Cell,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs},
+    rc::Rc,
+};
+
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::error::BenchError;
+
+/// How many loopback addresses connections are spread over.
+const SOURCES: u8 = 250;
+
+/// A server's address. Cheap to clone; clones share the turn of the sources.
+///
+/// To a server on loopback each connection comes from the next of 250 loopback
+/// addresses, as from so many clients: one address alone runs out of ports when
+/// connections come and go by the thousand, and meets a limit per address.
+#[derive(Clone, Debug)]
+pub(crate) struct Address {
+    server: SocketAddr,
+    host: Rc<str>,
+    turn: Rc<Cell<u8>>,
+}
+
+impl Address {
+    /// Resolves `host` and `port`. Blocks while the system looks the name up.
+    pub(crate) fn resolve(host: &str, port: u16) -> Result<Self, BenchError> {
+        let unresolved = |source| BenchError::Resolve { host: host.to_owned(), source };
+        let mut addresses =
+            (host.trim_matches(['[', ']']), port).to_socket_addrs().map_err(unresolved)?.collect::<Vec<_>>();
+        // A server told to listen on "localhost" mostly means IPv4.
+        addresses.sort_by_key(SocketAddr::is_ipv6);
+        let server = addresses.first().copied().ok_or_else(|| unresolved(io::ErrorKind::NotFound.into()))?;
+        Ok(Self { server, host: format!("{host}:{port}").into(), turn: Rc::default() })
+    }
+
+    /// What the `Host` header says.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Opens a connection with Nagle's algorithm off. TLS has its place here:
+    /// nothing above asks for more than a stream.
+    pub(crate) async fn connect(&self) -> io::Result<TcpStream> {
+        let socket = match self.server.ip() {
+            IpAddr::V4(ip) => {
+                let socket = TcpSocket::new_v4()?;
+                if ip.is_loopback() && cfg!(target_os = "linux") {
+                    socket.bind((self.next_source(), 0).into())?;
+                }
+                socket
+            }
+            IpAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        let stream = socket.connect(self.server).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    fn next_source(&self) -> Ipv4Addr {
+        let turn = (self.turn.get() + 1) % SOURCES;
+        self.turn.set(turn);
+        Ipv4Addr::new(127, 0, 0, turn + 1)
+    }
+}

@@ -1,0 +1,211 @@
+//! An open, authenticated connection that speaks one dialect.
+//!
+//! In: an address and a dialect. Out: [`Incoming`] messages. It must not know
+//! what a workload counts.
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::{
+    address::Address,
+    frame::{self, Frame, FrameReader, Opcode},
+    handshake,
+    template::Template,
+    token,
+};
+use crate::{
+    dialect::{AUTHENTICATION, Dialect, Incoming, SUBSCRIPTION},
+    error::BenchError,
+};
+
+/// How long one step with the server may take before the run fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+const READ_BYTES: usize = 256 * 1024;
+
+thread_local! {
+    /// One read buffer for every connection of the thread: it is empty again
+    /// before the next connection reads.
+    static READ: Rc<RefCell<Box<[u8]>>> =
+        Rc::new(RefCell::new(vec![0; READ_BYTES].into_boxed_slice()));
+}
+
+/// Frames that wait for the next flush.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    opcode: Opcode,
+    bytes: Vec<u8>,
+}
+
+impl Outgoing {
+    /// Queues `template`'s message with `id`.
+    pub(crate) fn send(&mut self, template: &Template, id: u64) {
+        template.write(id, &mut self.bytes);
+    }
+
+    fn text(&mut self, text: &str) {
+        frame::write(self.opcode, text.as_bytes(), &mut self.bytes);
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Connection<D> {
+    stream: TcpStream,
+    dialect: D,
+    frames: FrameReader,
+    outgoing: Outgoing,
+    buffer: Rc<RefCell<Box<[u8]>>>,
+}
+
+impl<D: Dialect> Connection<D> {
+    /// Fetches a token where the dialect has tokens, connects, upgrades and
+    /// authenticates.
+    pub(crate) async fn open(dialect: D, address: &Address) -> Result<Self, BenchError> {
+        timeout(PATIENCE, Self::try_open(dialect, address))
+            .await
+            .map_err(|_| BenchError::Silent { while_: "connecting" })?
+    }
+
+    async fn try_open(dialect: D, address: &Address) -> Result<Self, BenchError> {
+        let token = match dialect.token_path() {
+            Some(path) => Some(token::fetch(address, path).await?),
+            None => None,
+        };
+        let mut stream = address.connect().await?;
+        let rest = handshake::upgrade(&mut stream, address.host(), &dialect.path()).await?;
+        let outgoing = Outgoing { opcode: dialect.opcode(), bytes: Vec::new() };
+        let mut connection =
+            Self { stream, dialect, frames: FrameReader::default(), outgoing, buffer: READ.with(Rc::clone) };
+        let mut greeted = !connection.dialect.is_greeted();
+        connection.decode(&rest, |incoming, _| {
+            greeted |= matches!(incoming, Incoming::Greeting);
+        })?;
+        if !greeted {
+            connection.wait_for(|incoming| *incoming == Incoming::Greeting).await?;
+        }
+        let mut text = String::new();
+        if connection.dialect.authenticate(token.as_deref(), &mut text) {
+            connection.outgoing.text(&text);
+            connection.flush().await?;
+            connection.wait_for(|incoming| *incoming == Incoming::Answer(AUTHENTICATION)).await?;
+        }
+        Ok(connection)
+    }
+
+    /// Follows `channel`; returns when the server has said so.
+    pub(crate) async fn subscribe(&mut self, channel: &str) -> Result<(), BenchError> {
+        let mut text = String::new();
+        self.dialect.subscribe(SUBSCRIPTION, channel, &mut text);
+        self.outgoing.text(&text);
+        self.flush().await?;
+        let answered = self.wait_for(|incoming| *incoming == Incoming::Answer(SUBSCRIPTION));
+        timeout(PATIENCE, answered).await.map_err(|_| BenchError::Silent { while_: "subscribing" })?
+    }
+
+    /// Frames to be sent with the next [`flush`](Self::flush).
+    pub(crate) fn outgoing(&mut self) -> &mut Outgoing {
+        &mut self.outgoing
+    }
+
+    /// Waits for bytes, hands what they say to `each`, and sends what `each`
+    /// queued.
+    pub(crate) async fn receive(
+        &mut self,
+        each: impl FnMut(Incoming, &mut Outgoing),
+    ) -> Result<(), BenchError> {
+        let buffer = Rc::clone(&self.buffer);
+        let length = self.read_into(&buffer).await?;
+        if length == 0 {
+            return Err(BenchError::Closed { while_: "running" });
+        }
+        // Nothing else of this thread ran since the read, so the bytes are ours.
+        self.decode(&buffer.borrow()[..length], each)?;
+        self.flush().await
+    }
+
+    /// Reads what there is. `poll_read` takes a read that did not fill the
+    /// buffer for the last, where `try_read` would ask the system again.
+    async fn read_into(&mut self, buffer: &RefCell<Box<[u8]>>) -> io::Result<usize> {
+        poll_fn(|context| {
+            let mut buffer = buffer.borrow_mut();
+            let mut free = ReadBuf::new(&mut buffer);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut free))?;
+            Poll::Ready(Ok(free.filled().len()))
+        })
+        .await
+    }
+
+    /// Reads until `wanted` says yes to a message.
+    pub(crate) async fn wait_for(&mut self, wanted: impl Fn(&Incoming) -> bool) -> Result<(), BenchError> {
+        let mut found = false;
+        while !found {
+            self.receive(|incoming, _| found |= wanted(&incoming)).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is queued. When cancelled, keeps what is not written yet.
+    pub(crate) async fn flush(&mut self) -> Result<(), BenchError> {
+        let bytes = &mut self.outgoing.bytes;
+        while !bytes.is_empty() {
+            match self.stream.try_write(bytes) {
+                Ok(sent) if sent == bytes.len() => bytes.clear(),
+                Ok(sent) => drop(bytes.drain(..sent)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stream.writable().await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes as the protocol asks: our close frame, then the server's or the
+    /// end of its stream.
+    pub(crate) async fn close(mut self) -> Result<(), BenchError> {
+        frame::write(Opcode::Close, &1000_u16.to_be_bytes(), &mut self.outgoing.bytes);
+        self.flush().await?;
+        match timeout(PATIENCE, self.wait_for(|_| false)).await {
+            Err(_) => Err(BenchError::Silent { while_: "closing" }),
+            Ok(Ok(()) | Err(BenchError::Closed { .. } | BenchError::ClosedWith(_))) => Ok(()),
+            Ok(Err(BenchError::Io(error))) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
+            Ok(Err(error)) => Err(error),
+        }
+    }
+
+    fn decode(
+        &mut self,
+        bytes: &[u8],
+        mut each: impl FnMut(Incoming, &mut Outgoing),
+    ) -> Result<(), BenchError> {
+        let Self { dialect, frames, outgoing, .. } = self;
+        let mut failure = None;
+        frames.read(bytes, |frame| match frame {
+            Frame::Message(text) => dialect.read(text, &mut |incoming| match incoming {
+                Incoming::Heartbeat(answer) => outgoing.text(answer),
+                Incoming::Refused(answer) => failure = Some(BenchError::Refused(answer)),
+                incoming => each(incoming, outgoing),
+            }),
+            Frame::Ping(payload) => {
+                frame::write(Opcode::Pong, payload, &mut outgoing.bytes);
+            }
+            Frame::Close(code) => failure = failure.take().or(Some(BenchError::ClosedWith(code))),
+            Frame::Other => {}
+        })?;
+        failure.map_or(Ok(()), Err)
+    }
+}

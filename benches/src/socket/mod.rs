@@ -1,0 +1,24 @@
+//! One WebSocket connection of the load generator.
+//!
+//! ```text
+//! address ──▶ handshake ──▶ connection ──▶ frames in ──▶ Incoming
+//!                               ▲
+//!                   template ───┘  frames out, built once and patched
+//! ```
+//!
+//! Framing is written here and not taken from a WebSocket crate for one
+//! reason: the generator must cost less than the server it measures. It reads
+//! into one buffer for all connections, copies no message, and builds the frame
+//! of a call once. It checks no more of the protocol than it needs, and knows
+//! nothing of what the messages say.
+
+pub(crate) mod address;
+pub(crate) mod connection;
+pub(crate) mod frame;
+pub(crate) mod handshake;
+pub(crate) mod template;
+pub(crate) mod token;
+
+pub(crate) use address::Address;
+pub(crate) use connection::Connection;
+pub(crate) use template::Template;

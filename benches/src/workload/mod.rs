@@ -1,0 +1,130 @@
+//! What the generator does to a server: one file each.
+//!
+//! In: a dialect, an address and how much load. Out: a `Report`. All tasks of
+//! a run live on one thread and end with it.
+
+pub(crate) mod calls;
+pub(crate) mod connect;
+pub(crate) mod fan_out;
+pub(crate) mod idle;
+mod measure;
+
+pub use calls::Calls;
+pub use connect::Connect;
+pub use fan_out::FanOut;
+pub use idle::Idle;
+
+use std::{future::Future, rc::Rc};
+
+use clap::Subcommand;
+use serde::{Deserialize, Serialize};
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use crate::{
+    dialect::Dialect,
+    error::BenchError,
+    socket::{Address, Connection},
+    target::{Options, Target},
+};
+
+/// The channel that subscribers follow.
+const CHANNEL: &str = "bench";
+
+/// Connections that are opened at the same time.
+const OPENING: usize = 64;
+
+/// What is measured.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, Subcommand)]
+#[serde(rename_all = "kebab-case")]
+pub enum Workload {
+    /// Calls that come back at once: rate and latency.
+    Calls(Calls),
+    /// One publisher, many subscribers: deliveries and their latency.
+    #[command(name = "fanout")]
+    FanOut(FanOut),
+    /// Resident memory per idle, authenticated, subscribed socket.
+    Memory(Idle),
+    /// Token, connect, authenticate, one call, close: how often.
+    Connect(Connect),
+}
+
+/// What every workload needs.
+pub(crate) struct Bench<'a, D> {
+    pub(crate) dialect: D,
+    pub(crate) address: Address,
+    pub(crate) target: &'a Target,
+    pub(crate) options: &'a Options,
+}
+
+impl<D: Dialect> Bench<'_, D> {
+    async fn open(&self) -> Result<Connection<D>, BenchError> {
+        Connection::open(self.dialect.clone(), &self.address).await
+    }
+
+    /// Opens `count` connections, many at a time, each following `channels`
+    /// channels.
+    async fn open_many(&self, count: usize, channels: usize) -> Result<Vec<Connection<D>>, BenchError> {
+        let turns = Rc::new(Semaphore::new(OPENING));
+        let mut opening = JoinSet::new();
+        for _ in 0..count {
+            let (dialect, address) = (self.dialect.clone(), self.address.clone());
+            let turns = Rc::clone(&turns);
+            opening.spawn_local(async move {
+                // Never closed, so there is always a turn.
+                let _turn = turns.acquire().await;
+                let mut connection = Connection::open(dialect, &address).await?;
+                for index in 0..channels {
+                    match index {
+                        0 => connection.subscribe(CHANNEL).await?,
+                        _ => connection.subscribe(&format!("{CHANNEL}-{index}")).await?,
+                    }
+                }
+                Ok(connection)
+            });
+        }
+        let mut open = Vec::with_capacity(count);
+        while let Some(connection) = opening.join_next().await {
+            open.push(ended(connection)?);
+        }
+        Ok(open)
+    }
+}
+
+/// Runs `work` while `tasks` go on; the first task that fails ends it. Tasks of
+/// a workload never end well by themselves.
+async fn while_running<T>(
+    tasks: &mut JoinSet<Result<(), BenchError>>,
+    work: impl Future<Output = Result<T, BenchError>>,
+) -> Result<T, BenchError> {
+    tokio::select! {
+        found = work => found,
+        Some(task) = tasks.join_next() => match ended(task) {
+            Ok(()) => Err(BenchError::Stalled),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// What a task returned; a panic of the task goes on here.
+fn ended<T>(task: Result<Result<T, BenchError>, tokio::task::JoinError>) -> Result<T, BenchError> {
+    match task {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(BenchError::Stalled),
+        },
+    }
+}
+
+/// A JSON string that is `bytes` long with its quotes.
+fn payload(bytes: usize) -> String {
+    format!("\"{}\"", "x".repeat(bytes.saturating_sub(2)))
+}
+
+/// `count`, unless it is zero.
+fn at_least_one(what: &'static str, count: usize) -> Result<usize, BenchError> {
+    if count == 0 {
+        return Err(BenchError::Zero(what));
+    }
+    Ok(count)
+}

@@ -1,0 +1,180 @@
+//! The load generator against servers that behave and servers that do not.
+#![allow(clippy::unwrap_used, reason = "a failure is the test's result")]
+
+use std::{
+    cell::RefCell,
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpListener},
+    rc::Rc,
+    thread,
+    time::Duration,
+};
+
+use futures_util::{SinkExt, StreamExt};
+use tokensocket_benches::{
+    BenchError, Calls, Connect, DialectName, FanOut, Idle, Options, Report, Target, Workload, run,
+};
+use tokio::{
+    sync::mpsc::{UnboundedSender, unbounded_channel},
+    task::{LocalSet, spawn_local},
+};
+use tokio_tungstenite::{accept_async, tungstenite::Message};
+
+const SHORT: Options = Options { measure: Duration::from_millis(200), warm_up: Duration::from_millis(50) };
+
+/// A server of the raw dialect on a thread of its own; it ends with the tests.
+fn raw_server() -> Target {
+    raw_server_that_repeats(1)
+}
+
+/// The same; each follower gets a publication `deliveries` times, and each call
+/// as many answers.
+fn raw_server_that_repeats(deliveries: usize) -> Target {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            listener.set_nonblocking(true).unwrap();
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let followers = Rc::<RefCell<Vec<UnboundedSender<Message>>>>::default();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let followers = Rc::clone(&followers);
+                spawn_local(async move {
+                    let (mut sink, mut stream) = accept_async(stream).await.unwrap().split();
+                    let (queue, mut queued) = unbounded_channel();
+                    spawn_local(async move {
+                        while let Some(message) = queued.recv().await {
+                            if sink.send(message).await.is_err() {
+                                break;
+                            }
+                        }
+                    });
+                    while let Some(Ok(message)) = stream.next().await {
+                        match message.to_text().ok().and_then(|text| text.chars().next()) {
+                            Some('e') => (0..deliveries).for_each(|_| queue.send(message.clone()).unwrap()),
+                            Some('s') => {
+                                followers.borrow_mut().push(queue.clone());
+                                queue.send(message).unwrap();
+                            }
+                            Some('p') => followers.borrow_mut().retain(|follower| {
+                                (0..deliveries).all(|_| follower.send(message.clone()).is_ok())
+                            }),
+                            _ => {}
+                        }
+                    }
+                });
+            }
+        });
+    });
+    target(port).dialect(DialectName::Raw)
+}
+
+fn target(port: u16) -> Target {
+    Target::new(&format!("http://127.0.0.1:{port}")).unwrap()
+}
+
+/// A server that reads a request and answers every connection with `answer`.
+fn canned(answer: &'static str) -> Target {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    target(port)
+}
+
+fn counted(report: &Report) -> u64 {
+    report.window.as_ref().unwrap().count
+}
+
+#[test]
+fn counts_calls_and_their_latency() {
+    let calls = Calls { sockets: 3, in_flight: 5, payload: 64 };
+    let report = run(&raw_server(), &Workload::Calls(calls), &SHORT).unwrap();
+    assert!(counted(&report) > 0);
+    assert!(report.latency.unwrap().p50 > 0);
+    assert_eq!(report.window.unwrap().server_cpu_seconds, None);
+}
+
+#[test]
+fn counts_deliveries_one_at_a_time_in_flight_and_at_a_rate() {
+    let server = raw_server();
+    let fan_out = FanOut { subscribers: 7, ..FanOut::default() };
+    for fan_out in [
+        FanOut { in_flight: 1, ..fan_out.clone() },
+        FanOut { in_flight: 32, ..fan_out.clone() },
+        FanOut { rate: Some(500.0), ..fan_out },
+    ] {
+        let report = run(&server, &Workload::FanOut(fan_out), &SHORT).unwrap();
+        assert!(counted(&report) > 0);
+        assert!(report.latency.is_some());
+    }
+}
+
+#[test]
+fn counts_connects_that_close_cleanly() {
+    let connect = Connect { clients: 2, payload: 64 };
+    let report = run(&raw_server(), &Workload::Connect(connect), &SHORT).unwrap();
+    assert!(counted(&report) > 0);
+}
+
+#[test]
+fn memory_needs_to_know_the_server() {
+    let error = run(&raw_server(), &Workload::Memory(Idle::default()), &SHORT).unwrap_err();
+    assert!(matches!(error, BenchError::NoProcess), "{error}");
+}
+
+#[test]
+fn refuses_to_count_what_came_twice() {
+    let server = raw_server_that_repeats(2);
+    let calls = Calls { sockets: 1, in_flight: 4, payload: 64 };
+    let error = run(&server, &Workload::Calls(calls), &SHORT).unwrap_err();
+    assert!(matches!(error, BenchError::Unasked), "{error}");
+    for in_flight in [1, 32] {
+        let fan_out = FanOut { subscribers: 3, in_flight, ..FanOut::default() };
+        let error = run(&server, &Workload::FanOut(fan_out), &SHORT).unwrap_err();
+        assert!(matches!(error, BenchError::Unsent), "{error}");
+    }
+}
+
+#[test]
+fn nothing_to_do_is_an_error() {
+    let calls = Calls { sockets: 0, ..Calls::default() };
+    let error = run(&raw_server(), &Workload::Calls(calls), &SHORT).unwrap_err();
+    assert!(matches!(error, BenchError::Zero(_)), "{error}");
+}
+
+#[test]
+fn a_refused_token_is_named_with_its_path() {
+    let server = canned("HTTP/1.1 403 Forbidden\r\n\r\n{\"error\":\"Forbidden\"}");
+    let error = run(&server, &Workload::Calls(Calls::default()), &SHORT).unwrap_err();
+    assert!(matches!(error, BenchError::Token { status: 403, .. }), "{error}");
+}
+
+#[test]
+fn a_refused_upgrade_is_named_with_its_status() {
+    let server = canned("HTTP/1.1 404 Not Found\r\n\r\n").dialect(DialectName::Raw);
+    let error = run(&server, &Workload::Calls(Calls::default()), &SHORT).unwrap_err();
+    assert!(matches!(error, BenchError::Upgrade { status: 404, .. }), "{error}");
+}
+
+#[test]
+fn a_server_that_hangs_up_ends_the_run() {
+    let server = canned("HTTP/1.1 101 Switching Protocols\r\n\r\n").dialect(DialectName::Raw);
+    let error = run(&server, &Workload::Calls(Calls::default()), &SHORT).unwrap_err();
+    assert!(matches!(error, BenchError::Closed { .. } | BenchError::Io(_)), "{error}");
+}
+
+#[test]
+fn a_protocol_error_of_the_server_ends_the_run() {
+    // The first part of a message in parts.
+    let server = canned("HTTP/1.1 101 Switching Protocols\r\n\r\n\u{1}\u{1}x").dialect(DialectName::Raw);
+    let error = run(&server, &Workload::Calls(Calls::default()), &SHORT).unwrap_err();
+    assert!(matches!(error, BenchError::Frame(_)), "{error}");
+}
