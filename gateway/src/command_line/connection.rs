@@ -1,0 +1,105 @@
+//! The options of every command that speaks to a server, and the connection they describe.
+//!
+//! In: options. Out: a client that is ready, or an error that says what to look at.
+
+use std::future::Future;
+use std::time::Duration;
+
+use clap::Args;
+use humantime::{format_duration, parse_duration};
+use serde_json::{Map, Value};
+use tokensocket_client::{BuildError, ConnectionError, TokenSocket};
+
+/// How to reach a server.
+#[derive(Args)]
+#[command(next_help_heading = "Connection")]
+pub(super) struct Connection {
+    /// The server: http, https, ws or wss
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:1337",
+        env = "TOKENSOCKET_URL",
+        hide_env = true
+    )]
+    url: String,
+    /// Who to be: sent with the token request as the query `user`
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// How long to wait for the server, as 500ms, 5s or 2m
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
+    timeout: Duration,
+    /// Where the server issues tokens
+    #[arg(long, value_name = "PATH", default_value = "/socket/token", hide_short_help = true)]
+    token_path: String,
+    /// Where the server's sockets are
+    #[arg(long, value_name = "PATH", default_value = "/sockets", hide_short_help = true)]
+    socket_prefix: String,
+}
+
+/// Why there is no connection, or no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    /// The options describe no connection.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The server is there and does not let us in.
+    #[error("{url} does not let us in: {why}\n--user says who to be")]
+    Refused {
+        /// The server.
+        url: String,
+        /// What it said.
+        why: ConnectionError,
+    },
+    /// No server was found, or it broke off.
+    #[error("cannot connect to {url}: {why}\n`tokensocket serve` starts a server; --url says where it is")]
+    Unreachable {
+        /// The server.
+        url: String,
+        /// What happened.
+        why: ConnectionError,
+    },
+    /// The time is up.
+    #[error("no answer from {url} within {}; --timeout gives it longer", format_duration(*timeout))]
+    Timeout {
+        /// The server.
+        url: String,
+        /// How long it had.
+        timeout: Duration,
+    },
+}
+
+impl Connection {
+    /// Connects. With `reconnect` a lost connection is opened anew for as long as it takes; the first
+    /// attempt must succeed all the same.
+    pub(super) async fn open(&self, reconnect: bool) -> Result<TokenSocket, ConnectError> {
+        let mut authentication = Map::new();
+        if let Some(user) = &self.user {
+            authentication.insert("user".to_owned(), Value::from(user.as_str()));
+        }
+        let socket = TokenSocket::builder(&self.url)
+            .token_path(&self.token_path)
+            .socket_prefix(&self.socket_prefix)
+            .authentication(&authentication)
+            .connect_timeout(self.timeout)
+            .call_timeout(self.timeout)
+            .reconnect(reconnect)
+            .connect()?;
+        match socket.ready().await {
+            Ok(()) => Ok(socket),
+            Err(why @ (ConnectionError::Refused(_) | ConnectionError::Auth { .. })) => {
+                Err(ConnectError::Refused { url: self.url.clone(), why })
+            }
+            Err(why) => Err(ConnectError::Unreachable { url: self.url.clone(), why }),
+        }
+    }
+
+    /// Gives `work` the time that `--timeout` allows.
+    pub(super) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        let timeout = || ConnectError::Timeout { url: self.url.clone(), timeout: self.timeout };
+        tokio::time::timeout(self.timeout, work).await.map_err(|_| timeout())?
+    }
+}

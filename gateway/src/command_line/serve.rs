@@ -1,0 +1,149 @@
+//! `tokensocket serve`: the server.
+//!
+//! In: where to listen. Out: a server that runs until a signal ends it, and on standard output where it
+//! is and what to try next.
+
+use std::env;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::Context;
+use clap::Args;
+use tokensocket_server::AllowedOrigins;
+use tokio::net::TcpListener;
+
+use super::manual;
+use crate::signals::Signals;
+use crate::{open, open_files, serving};
+
+const DEFAULT_LISTEN: &str = "127.0.0.1:1337";
+
+/// Runs a server
+///
+/// Starts a server with sensible limits that needs nothing beside it. It prints its address, then what to
+/// try in a second terminal, and runs until SIGTERM or Ctrl-C: then clients are told to come back later,
+/// calls in flight may finish, and every connection is closed in order. A second signal ends it at once.
+///
+/// Without configuration it issues a token to anybody who asks, under the name that the query `user`
+/// gives. Whoever has a token may call every action, and follow and publish on every channel. Therefore
+/// it listens on this machine only, and refuses any other address unless --open-to-anybody says that
+/// this is meant.
+///
+/// It has three actions to begin with: `echo` answers with its argument, `time` with the server's time,
+/// `whoami` with the caller's name, socket and channels. Over HTTP it also answers `GET /` with a page
+/// that says what this is, and `GET /healthcheck` with `ok`.
+#[derive(Args)]
+#[command(after_long_help = manual::sections(&[
+    ("Examples", "  \
+  tokensocket serve
+  tokensocket serve --listen 127.0.0.1:0 --log debug
+  tokensocket serve --allow-origin http://localhost:3000"),
+    manual::SERVE_EXIT_STATUS,
+    manual::ENVIRONMENT,
+]))]
+pub(super) struct Serve {
+    /// Where to listen; port 0 takes a free one
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        default_value = DEFAULT_LISTEN,
+        env = "TOKENSOCKET_LISTEN",
+        hide_env = true,
+        value_parser = address
+    )]
+    listen: SocketAddr,
+    /// Allow an address that other machines can reach, although everybody gets a token
+    ///
+    /// For a container or a network of one's own, where everybody who can reach the server may use it.
+    #[arg(long)]
+    open_to_anybody: bool,
+    /// An origin whose pages may ask for tokens, such as `http://localhost:3000`; give it again for more
+    ///
+    /// Without it, a page of any origin that is open in a browser on this machine may ask.
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
+}
+
+/// The address can be reached from other machines, and nobody said that this is meant.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0} can be reached from other machines, and without configuration everybody gets a token: they could \
+     call every action, and read and publish on every channel.\nListen on this machine only, as with \
+     --listen 127.0.0.1:{port}, or add --open-to-anybody if this is meant.",
+    port = .0.port()
+)]
+pub(super) struct PublicAddress(SocketAddr);
+
+impl Serve {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let public = !self.listen.ip().to_canonical().is_loopback();
+        if public && !self.open_to_anybody {
+            return Err(PublicAddress(self.listen).into());
+        }
+        let origins = match self.allow_origin {
+            none if none.is_empty() => AllowedOrigins::any(),
+            some => AllowedOrigins::named(some),
+        };
+        let files = open_files::raise_limit();
+        let server = open::build(origins)?;
+        let listener = TcpListener::bind(self.listen).await.with_context(|| {
+            format!("cannot listen on {}; --listen takes another address or port", self.listen)
+        })?;
+        let signals = Signals::new().context("cannot wait for signals")?;
+        tracing::debug!(files, "the limit of open files, and so of connections");
+        greet(listener.local_addr()?, public)?;
+        Ok(serving::serve(server, listener, signals).await?)
+    }
+}
+
+/// Says where the server is and what to try next.
+fn greet(address: SocketAddr, public: bool) -> io::Result<()> {
+    let reach = if public {
+        "Everybody who can reach this address gets a token: nothing is configured, and --open-to-anybody was \
+         given."
+    } else {
+        "Everybody on this machine gets a token, since nothing is configured; other machines cannot reach it."
+    };
+    let program = program();
+    let url = match address.to_string() {
+        usual if usual == DEFAULT_LISTEN => String::new(),
+        _ => format!(" --url {}", url(address)),
+    };
+    let mut out = io::stdout().lock();
+    write!(
+        out,
+        "listening on http://{address}
+{reach}
+
+Try in a second terminal:
+  {program} call whoami --user ann{url}
+  {program} call echo '{{\"hello\":\"world\"}}'{url}
+  {program} sub news{url}
+and while that runs, in a third:
+  {program} pub news '{{\"title\":\"It works\"}}'{url}
+
+Ctrl-C ends the server.
+"
+    )?;
+    out.flush()
+}
+
+/// How this program was called, so that it can be called again.
+fn program() -> String {
+    let name = env::args().next().unwrap_or_else(|| "tokensocket".to_owned());
+    if name.contains(char::is_whitespace) { format!("'{name}'") } else { name }
+}
+
+/// How to reach `address` from this machine.
+fn url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("write it as ADDRESS:PORT, like {DEFAULT_LISTEN} or [::1]:1337"))
+}

@@ -1,0 +1,28 @@
+//! `tokensocket`: the gateway as one program, and a command line to try any TokenSocket server with.
+//!
+//! ```text
+//! command_line ─▶ serve ─▶ open (the server) ─┐
+//!              │           pages (the rest) ──┴▶ serving, until signals
+//!              ─▶ call, sub, pub ─▶ connection ─▶ the native client
+//!              ─▶ bench ─▶ the load generator
+//! ```
+//!
+//! Only commands print to standard output. Logs and complaints go to standard error.
+
+mod command_line;
+mod log;
+mod open;
+mod open_files;
+mod pages;
+mod serving;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use command_line::CommandLine;
+
+fn main() -> ExitCode {
+    CommandLine::parse().run()
+}

@@ -1,0 +1,54 @@
+//! What the gateway answers over HTTP beside the server's own paths.
+//!
+//! In: a request that is not the server's. Out: a page that says what this is at `/`, `ok` at
+//! `/healthcheck`, and for everything else an error that says why.
+
+use std::convert::Infallible;
+
+use serde_json::json;
+use warp::http::{StatusCode, header};
+use warp::reject::MethodNotAllowed;
+use warp::reply::{self, Reply, Response};
+use warp::{Filter, Rejection};
+
+const WELCOME: &str = concat!(
+    "TokenSocket ",
+    env!("CARGO_PKG_VERSION"),
+    "
+
+This is a TokenSocket server: calls in both directions, publish and subscribe.
+
+    GET /socket/token       a token, good for one connection
+    GET /sockets/websocket  the connection, as a WebSocket
+    /sockets                the same for SockJS clients
+    GET /healthcheck        ok
+
+`tokensocket --help` says how to use it from a terminal.
+"
+);
+
+/// The gateway's pages. Never rejects, so it must be the last of the routes.
+pub(crate) fn routes() -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {
+    let read = warp::get().or(warp::head()).unify();
+    let welcome = warp::path::end().and(read).map(|| WELCOME);
+    let healthcheck = warp::path!("healthcheck").and(read).map(|| "ok");
+    welcome.or(healthcheck).recover(refuse)
+}
+
+async fn refuse(rejection: Rejection) -> Result<Response, Infallible> {
+    let (status, why) = if rejection.is_not_found() {
+        (StatusCode::NOT_FOUND, "there is nothing at this path; GET / says what there is")
+    } else if rejection.find::<MethodNotAllowed>().is_some() {
+        (StatusCode::METHOD_NOT_ALLOWED, "use GET")
+    } else {
+        tracing::debug!(?rejection, "a request was refused");
+        (StatusCode::BAD_REQUEST, "this request cannot be understood")
+    };
+    let body = reply::json(&json!({ "error": why }));
+    let reply = reply::with_status(body, status);
+    Ok(if status == StatusCode::METHOD_NOT_ALLOWED {
+        reply::with_header(reply, header::ALLOW, "GET, HEAD").into_response()
+    } else {
+        reply.into_response()
+    })
+}
