@@ -1,0 +1,154 @@
+//! An SDK author's server: everything a client library needs to try itself against.
+//!
+//! ```text
+//! cargo run --release --example playground -- --listen 127.0.0.1:1337
+//! ```
+//!
+//! - `GET /socket/token?user=ann` issues a token for `{"user":"ann"}`; `deny=1` is refused, `error=1` fails.
+//! - Actions: `echo`, `something.nested`, `fail`, `failstring`, `slow`, `whoami`, `callme`, `dropme`,
+//!   `announce`.
+//! - Channels whose name begins with `forbidden` are refused for subscribe and publish.
+//! - A SockJS echo service without tokens at `/echo`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokensocket_server::{
+    Actions, Auth, AuthenticateError, Channel, Data, Identity, PublishError, RawJson, RpcError, Server,
+    SockJsSocket, Socket, TokenRequest,
+};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Parser)]
+#[command(about = "An SDK author's server")]
+struct Options {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:1337")]
+    listen: SocketAddr,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    let options = Options::parse();
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", options.listen))?;
+    let server = build()?;
+    println!("listening on http://{}", listener.local_addr()?);
+    let serving = tokio::spawn({
+        let server = server.clone();
+        async move { server.serve(listener).await }
+    });
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    server.shutdown().await;
+    serving.await??;
+    Ok(())
+}
+
+fn build() -> Result<Server, tokensocket_server::BuildError> {
+    Server::builder()
+        .authenticate(authenticate)
+        .ping(true)
+        .actions(actions())
+        .on_subscribe(|_, channel| async move { allowed(&channel) })
+        .on_publish(|_, channel, _| async move { allowed(&channel) })
+        .sockjs("/echo", echo_service)
+        .build()
+}
+
+async fn authenticate(request: TokenRequest) -> Result<Identity, AuthenticateError> {
+    if request.query("deny").as_deref() == Some("1") {
+        return Err(AuthenticateError::Forbidden);
+    }
+    if request.query("error").as_deref() == Some("1") {
+        return Err(AuthenticateError::Failed("the authenticator failed".to_owned()));
+    }
+    let user = request.query("user").unwrap_or_else(|| "anonymous".to_owned());
+    Ok(Identity::new(json!({ "user": user })))
+}
+
+fn allowed(channel: &Channel) -> Result<(), RpcError> {
+    if channel.as_str().starts_with("forbidden") { Err(RpcError::forbidden()) } else { Ok(()) }
+}
+
+fn actions() -> Actions {
+    Actions::new()
+        .action("echo", |Data(value): Data<RawJson>| async move { Ok::<_, RpcError>(value) })
+        .nest(
+            "something",
+            Actions::new().action("nested", |Data(value): Data<RawJson>| async move {
+                Ok::<_, RpcError>(json!({ "nested": value }))
+            }),
+        )
+        .action("fail", async || Err::<(), _>(RpcError::new("boom")))
+        .action("failstring", async || Err::<(), _>(RpcError::text("plain failure")))
+        .action("slow", slow)
+        .action("whoami", |Auth(identity): Auth<Value>| async move { Ok::<_, RpcError>(identity) })
+        .action("callme", callme)
+        .action("dropme", |socket: Socket| async move {
+            socket.disconnect();
+            Ok::<_, RpcError>(())
+        })
+        .action("announce", announce)
+}
+
+#[derive(Deserialize)]
+struct Slow {
+    #[serde(default)]
+    ms: u64,
+}
+
+async fn slow(Data(Slow { ms }): Data<Slow>) -> Result<u64, RpcError> {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    Ok(ms)
+}
+
+#[derive(Deserialize)]
+struct CallMe {
+    command: String,
+    #[serde(default)]
+    args: RawJson,
+}
+
+async fn callme(Data(CallMe { command, args }): Data<CallMe>, socket: Socket) -> Result<RawJson, RpcError> {
+    Ok(socket.rpc(&command, args).await?)
+}
+
+#[derive(Deserialize)]
+struct Announce {
+    channel: String,
+    #[serde(default)]
+    data: RawJson,
+}
+
+async fn announce(
+    Data(Announce { channel, data }): Data<Announce>,
+    server: Server,
+) -> Result<bool, RpcError> {
+    match server.publish(&channel, data).await {
+        Ok(()) => Ok(true),
+        Err(PublishError::InvalidChannel(invalid)) => Err(RpcError::bad_request(invalid.to_string())),
+        Err(error) => Err(RpcError::new(error.to_string())),
+    }
+}
+
+async fn echo_service(mut socket: SockJsSocket) {
+    while let Some(message) = socket.recv().await {
+        if socket.send(message).await.is_err() {
+            return;
+        }
+    }
+}
