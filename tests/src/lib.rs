@@ -1,0 +1,24 @@
+//! What the end to end tests stand on.
+//!
+//! In: a server under test, in this process or as a program. Out: peers that speak its wire byte by byte,
+//! and programs beside it. Knows no test.
+//!
+//! Every wait has a time limit, [`limit::LIMIT`] unless a test needs another. What fails panics, and says
+//! what was awaited.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a test stops at what it does not expect"
+)]
+
+pub mod http;
+pub mod limit;
+pub mod native;
+pub mod node;
+pub mod program;
+pub mod proxy;
+pub mod redis;
+pub mod stream;
+pub mod wire;

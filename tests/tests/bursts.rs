@@ -1,0 +1,175 @@
+//! Much at once: paced, answered whole, and never a connection that is not looked at again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at what it does not expect")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use hyper::Method;
+use serde_json::json;
+use tokensocket_server::{Actions, RpcError, Socket};
+use tokensocket_tests::http;
+use tokensocket_tests::limit::within;
+use tokensocket_tests::node::{Node, builder};
+use tokensocket_tests::stream::{self, TEXT};
+use tokensocket_tests::wire::{Client, Framing};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+
+async fn leave(socket: Socket) -> Result<&'static str, RpcError> {
+    socket.disconnect();
+    Ok("bye")
+}
+
+/// A connection to the plain SockJS service under `/service`.
+async fn service(node: &Node) -> WebSocketStream<TcpStream> {
+    let stream = TcpStream::connect(node.address).await.unwrap();
+    let url = format!("ws://{}/service/websocket", node.address);
+    tokio_tungstenite::client_async(url, stream).await.unwrap().0
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_gets_every_large_answer_to_a_burst_of_small_calls() {
+    let big = async || Ok::<_, RpcError>("x".repeat(16 * 1024));
+    let node = Node::start(builder().actions(Actions::new().action("big", big))).await;
+    let token = node.token().await;
+    let mut stream = stream::upgraded(node.address).await;
+    let auth = json!({ "rpc": "auth", "token": token }).to_string();
+    stream.write_all(&stream::masked(TEXT, auth.as_bytes())).await.unwrap();
+    let calls = stream::masked(TEXT, br#"{"rpc":"big"}"#).repeat(2000);
+    let (mut reader, mut writer) = stream.split();
+    let write = async { writer.write_all(&calls).await.unwrap() };
+    let read = within("32 MiB of answers", async {
+        let mut room = vec![0; 64 * 1024];
+        let mut read = 0;
+        while read < 2000 * 16 * 1024 {
+            let count = reader.read(&mut room).await.unwrap();
+            assert!(count > 0, "ended after {read} bytes");
+            read += count;
+        }
+    });
+    tokio::join!(write, read);
+}
+
+#[tokio::test]
+async fn what_was_answered_before_a_disconnect_is_sent() {
+    let echo = async || Ok::<_, RpcError>("here");
+    let actions = Actions::new().action("echo", echo).action("leave", leave);
+    let node = Node::start(builder().actions(actions)).await;
+    let mut client = Client::ready(&node, Framing::Raw).await;
+    for rpc in ["echo", "leave"] {
+        let call = json!({ "rpc": rpc, "uuid": rpc }).to_string();
+        client.socket.feed(Message::text(call)).await.unwrap();
+    }
+    client.socket.flush().await.unwrap();
+    client.expect(json!({ "rpc": "echo", "uuid": "echo", "resp": "here" })).await;
+    client.expect(json!({ "rpc": "leave", "uuid": "leave", "resp": "bye" })).await;
+    assert_eq!(client.closed().await.0, 1000);
+}
+
+#[tokio::test]
+async fn a_peer_that_breaks_a_rule_is_heard_out_and_not_reset() {
+    let node =
+        Node::start(builder().max_message_bytes(1000).sockjs("/sockjs", |_| std::future::pending())).await;
+    for path in ["/sockets/websocket", "/sockjs/websocket"] {
+        let mut stream = TcpStream::connect(node.address).await.unwrap();
+        let request = stream::upgrade_request(node.address).replace("/sockets/websocket", path);
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream::read_head(&mut stream).await;
+        let huge = stream::masked(TEXT, &vec![b'x'; 8 << 20]);
+        within("all to be taken", stream.write_all(&huge)).await.expect("the server reads on");
+        let mut said = Vec::new();
+        within("the end", stream.read_to_end(&mut said)).await.expect("an end, not a reset");
+        assert_eq!(said[2..4], 1009_u16.to_be_bytes(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_sockjs_service_is_read_on_after_a_burst_of_pings() {
+    let echo = |mut socket: tokensocket_server::SockJsSocket| async move {
+        while let Some(message) = socket.recv().await {
+            socket.send(message).await.unwrap();
+        }
+    };
+    let node = Node::start(builder().heartbeat(Duration::from_hours(1)).sockjs("/service", echo)).await;
+    let mut socket = service(&node).await;
+    for _ in 0..200 {
+        socket.feed(Message::Ping("x".into())).await.unwrap();
+    }
+    socket.flush().await.unwrap();
+    within("the pongs", async {
+        for _ in 0..200 {
+            assert!(socket.next().await.unwrap().unwrap().is_pong());
+        }
+    })
+    .await;
+    socket.send("still here".into()).await.unwrap();
+    let echoed = within("the echo", socket.next()).await.unwrap().unwrap();
+    assert_eq!(echoed.into_text().unwrap().as_str(), "still here");
+}
+
+#[tokio::test]
+async fn a_sockjs_handler_may_read_in_a_task_of_its_own() {
+    let go = Arc::new(Notify::new());
+    let begin = Arc::clone(&go);
+    let handler = move |mut socket: tokensocket_server::SockJsSocket| {
+        let begin = Arc::clone(&begin);
+        async move {
+            let reads = tokio::spawn(async move {
+                begin.notified().await;
+                let mut count = 0;
+                while socket.recv().await.is_some_and(|message| message != "last") {
+                    count += 1;
+                }
+                socket.send(count.to_string()).await.unwrap();
+                // The client ends it.
+                socket.recv().await;
+            });
+            reads.await.unwrap();
+        }
+    };
+    let node = Node::start(builder().heartbeat(Duration::from_hours(1)).sockjs("/service", handler)).await;
+    let mut socket = service(&node).await;
+    for _ in 0..500 {
+        socket.feed("more".into()).await.unwrap();
+    }
+    socket.feed("last".into()).await.unwrap();
+    socket.flush().await.unwrap();
+    // Answered behind the first messages: by now more than the queue holds has come.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    go.notify_one();
+    let counted = within("the count", socket.next()).await.unwrap().unwrap();
+    assert_eq!(counted.into_text().unwrap().as_str(), "500");
+}
+
+#[tokio::test]
+async fn a_drain_ends_with_the_time_limit_of_the_last_call_down() {
+    let node = Node::start(builder().shutdown_timeout(Duration::from_hours(1))).await;
+    let mut client = Client::hello(&node).await;
+    let socket = node.server.sockets().pop().unwrap();
+    let called = tokio::spawn(async move {
+        socket.rpc::<()>("never", ()).timeout(Duration::from_millis(300)).await.unwrap_err();
+    });
+    client.called().await;
+    let server = node.server.clone();
+    let ending = tokio::spawn(async move { server.shutdown().await });
+    assert_eq!(client.closed().await.0, 1012);
+    called.await.unwrap();
+    within("the shutdown", ending).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_may_read_info_with_credentials() {
+    let node = Node::start(builder()).await;
+    let origin = [("origin", "https://app.example")];
+    let info = http::request(node.address, Method::GET, "/sockets/info", &origin).await;
+    assert_eq!(info.header("access-control-allow-origin"), "https://app.example");
+    assert_eq!(info.header("access-control-allow-credentials"), "true");
+    let token = http::request(node.address, Method::GET, "/socket/token", &origin).await;
+    assert_eq!(token.header("access-control-allow-origin"), "*");
+    assert_eq!(token.header("access-control-allow-credentials"), "");
+}
