@@ -1,0 +1,41 @@
+//! Every test of the workspace, then the examples in the documentation.
+//!
+//! Some tests start the workspace's own programs, so those are built first, and
+//! the tests find them through `TOKENSOCKET_BIN_DIR`: the folder holds the
+//! programs (`tokensocket`), its folder `examples` holds the examples
+//! (`playground`).
+
+use anyhow::{Result, ensure};
+
+use crate::report;
+use crate::test::step::npm;
+use crate::workspace::Workspace;
+
+/// The variable that tells tests where the programs are.
+const BIN_DIR: &str = "TOKENSOCKET_BIN_DIR";
+
+pub(super) fn run(workspace: &Workspace) -> Result<()> {
+    let missing = npm::not_installed(workspace)?;
+    ensure!(
+        missing.is_empty(),
+        "npm packages are not installed in {}: run `cargo xtask test npm` first",
+        missing.join(", ")
+    );
+    let everything = ["--workspace", "--all-features"];
+    let programs = workspace.target.join("debug");
+
+    report::note("building the programs that tests start");
+    workspace.cargo(&["build", "--bins", "--examples"]).args(everything).run()?;
+
+    let tests = if workspace.answers("cargo", &["nextest", "--version"]) {
+        workspace.cargo(&["nextest", "run", "--no-fail-fast"])
+    } else {
+        report::note("cargo-nextest is not installed, cargo test does as well");
+        workspace.cargo(&["test", "--no-fail-fast"]).args(["--lib", "--bins", "--tests", "--examples"])
+    };
+    tests.args(everything).env(BIN_DIR, &programs).run()?;
+
+    report::note("the examples in the documentation");
+    workspace.cargo(&["test", "--doc", "--no-fail-fast"]).args(everything).run()?;
+    Ok(())
+}
