@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tokensocket_protocol::{Channel, RawJson};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
@@ -14,28 +11,10 @@ use tokio_util::task::TaskTracker;
 use super::{Hub, corked};
 use crate::access::Access;
 use crate::broker::MemoryBroker;
-use crate::error::SubscribeError;
 use crate::format::Format;
 use crate::session::outbox::{Limits, Outbox, WRITES};
-use crate::socket::{Home, Socket, SocketId};
-
-struct Nowhere;
-
-impl Home for Nowhere {
-    fn rpc_timeout(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn max_calls(&self) -> usize {
-        0
-    }
-
-    fn subscribe(&self, _: &Socket, _: Channel) -> BoxFuture<'_, Result<(), SubscribeError>> {
-        std::future::ready(Ok(())).boxed()
-    }
-
-    fn unsubscribe(&self, _: &Socket, _: &Channel) {}
-}
+use crate::socket::tests::Nowhere;
+use crate::socket::{Socket, SocketId};
 
 fn socket(id: u64, format: Format) -> Socket {
     socket_with(id, format, None)
