@@ -134,13 +134,15 @@ async fn a_sockjs_handler_may_read_in_a_task_of_its_own() {
     };
     let node = Node::start(builder().heartbeat(Duration::from_hours(1)).sockjs("/service", handler)).await;
     let mut socket = service(&node).await;
+    socket.feed(Message::Ping("behind".into())).await.unwrap();
     for _ in 0..500 {
         socket.feed("more".into()).await.unwrap();
     }
     socket.feed("last".into()).await.unwrap();
     socket.flush().await.unwrap();
-    // Answered behind the first messages: by now more than the queue holds has come.
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    // The pong goes out when what came with the ping has been read, which is more than the queue holds.
+    let pong = within("the pong", socket.next()).await.unwrap().unwrap();
+    assert!(pong.is_pong());
     go.notify_one();
     let counted = within("the count", socket.next()).await.unwrap().unwrap();
     assert_eq!(counted.into_text().unwrap().as_str(), "500");
