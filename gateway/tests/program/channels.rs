@@ -34,8 +34,8 @@ async fn a_follower_says_when_the_connection_is_lost_and_comes_back() {
     let mut follower = gateway.start_command(&["sub", "news", "--count", "1"]);
     follower.complains("following news").await;
     let address = gateway.address().to_owned();
-    // Dropped means killed: no close, no goodbye.
-    drop(gateway);
+    // No close, no goodbye.
+    gateway.program.killed().await;
     follower.complains("connection lost").await;
     let gateway = Gateway::at(&address).await;
     follower.complains("connected again").await;

@@ -77,6 +77,11 @@ impl Program {
         kill(Pid::from_raw(id.try_into().unwrap()), signal).unwrap();
     }
 
+    /// Kills the program and waits until it is gone, its ports with it.
+    pub(crate) async fn killed(mut self) {
+        timeout(PATIENCE, self.child.kill()).await.expect("an end in time").unwrap();
+    }
+
     /// Waits for the end.
     pub(crate) async fn ended(mut self) -> Ended {
         drop(self.child.stdin.take());
