@@ -128,7 +128,11 @@ impl Node {
         format: Format,
         direct: Option<OwnedWriteHalf>,
     ) -> Socket {
-        self.ticking.call_once(|| drop(self.tasks.spawn(tick(self.me.clone(), Arc::clone(&self.ended)))));
+        self.ticking.call_once(|| {
+            // Nobody has moved it on so far: the first socket's time begins now, not with the node.
+            self.clock.advance();
+            drop(self.tasks.spawn(tick(self.me.clone(), Arc::clone(&self.ended))));
+        });
         let id = SocketId(self.next_socket.fetch_add(1, Ordering::Relaxed));
         let outbox = Outbox::new(self.outbox_limits(), direct);
         let socket = Socket::new(id, remote_address, format, outbox, Arc::clone(self) as Arc<dyn Home>);

@@ -247,6 +247,18 @@ async fn a_connection_that_does_not_authenticate_in_time_is_closed() {
 }
 
 #[tokio::test]
+async fn the_first_client_has_all_its_time_however_late_it_comes() {
+    const TIME: Duration = Duration::from_millis(200);
+    let node = Node::start(with_echo().auth_timeout(Some(TIME))).await;
+    // A server to which nobody comes for longer than a client may take.
+    tokio::time::sleep(2 * TIME).await;
+    let connected = std::time::Instant::now();
+    let mut silent = Client::connect(&node, Framing::Raw).await;
+    assert_eq!(silent.closed().await.1, "Authentication timeout");
+    assert!(connected.elapsed() >= TIME, "closed after {:?}", connected.elapsed());
+}
+
+#[tokio::test]
 async fn the_time_to_authenticate_can_be_switched_on_while_running() {
     let node = Node::start(with_echo().auth_timeout(None)).await;
     let mut before = Client::connect(&node, Framing::Raw).await;
