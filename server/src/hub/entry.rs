@@ -10,6 +10,7 @@ use std::thread::available_parallelism;
 use parking_lot::Mutex;
 use tokensocket_protocol::command::publish;
 use tokensocket_protocol::{Channel, RawJson};
+use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::part::{Followers, Part};
@@ -41,6 +42,19 @@ struct Membership {
 /// The channel is no longer in the table: look it up again.
 #[derive(Debug)]
 pub(super) struct Gone;
+
+/// A part that is to be served, which is done when this is dropped: a runtime that ends drops its tasks
+/// without running them, and what is pending would wait for the next publication.
+struct Due {
+    part: Arc<Part>,
+    droppable: bool,
+}
+
+impl Drop for Due {
+    fn drop(&mut self) {
+        self.part.flush(self.droppable);
+    }
+}
 
 impl Entry {
     pub(super) fn new(channel: &Channel, droppable: bool, tasks: TaskTracker) -> Self {
@@ -118,21 +132,21 @@ impl Entry {
     pub(super) fn flush(&self) {
         let droppable = self.droppable;
         let more = self.more.get().map_or(&[][..], |more| more);
-        let here = more.split_first().map(|(here, others)| {
-            for part in others {
-                let part = Arc::clone(part);
-                if tokio::runtime::Handle::try_current().is_ok() {
-                    self.tasks.spawn(async move { part.flush(droppable) });
-                } else {
-                    part.flush(droppable);
-                }
+        let Some((here, others)) = more.split_first() else { return self.first.flush(droppable) };
+        let in_runtime = Handle::try_current().is_ok();
+        for part in others {
+            let due = Due { part: Arc::clone(part), droppable };
+            if in_runtime {
+                self.tasks.spawn(async move { drop(due) });
             }
-            here
-        });
-        self.first.flush(droppable);
-        if let Some(here) = here {
-            here.flush(droppable);
         }
+        if in_runtime && !others.is_empty() {
+            // A worker keeps what it spawned last for itself, where no other can take it, until it has done
+            // with what it does now: let that be nothing.
+            self.tasks.spawn(std::future::ready(()));
+        }
+        self.first.flush(droppable);
+        here.flush(droppable);
     }
 
     /// Asks the filter for each follower; nothing can be encoded for all.
@@ -169,7 +183,11 @@ impl Entry {
     /// The part of a socket of a large channel that is not in the first one.
     fn part(&self, id: SocketId) -> &Part {
         let more = self.more.get_or_init(|| {
-            let threads = available_parallelism().map_or(1, NonZero::get);
+            // A worker may be pinned to one processor, and would then count only that.
+            let threads = Handle::try_current().map_or_else(
+                |_| available_parallelism().map_or(1, NonZero::get),
+                |runtime| runtime.metrics().num_workers(),
+            );
             // What is pending was appended to the first part alone: nobody is in the others yet.
             let _first = self.first.pending();
             (0..threads).map(|_| Arc::default()).collect()

@@ -3,6 +3,9 @@
 //! In: followers, the bytes for each. Out: bytes on their streams, the rest in their outboxes. Every send
 //! of a batch has ended before the batch gives back the outboxes it holds. Must not know: channels.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
 
 use bytes::Bytes;
@@ -81,8 +84,7 @@ fn send(cell: &mut Option<IoUring>, batch: &mut Vec<Send<'_>>, messages: usize, 
     if batch.is_empty() {
         return;
     }
-    let outcome = submit(ring, batch);
-    if let Err(error) = &outcome {
+    if let Err(error) = submit(ring, batch) {
         tracing::warn!(%error, "io_uring failed: plain writes from here on");
         *cell = None;
     }
@@ -103,6 +105,8 @@ fn send(cell: &mut Option<IoUring>, batch: &mut Vec<Send<'_>>, messages: usize, 
     }
 }
 
+/// Sends a batch and notes how much each stream took. After an error that is still not known of those whose
+/// sends have begun and not ended.
 fn submit(ring: &mut IoUring, batch: &mut [Send<'_>]) -> std::io::Result<()> {
     let mut open = 0;
     for (at, send) in (0..).zip(&mut *batch) {
@@ -113,7 +117,8 @@ fn submit(ring: &mut IoUring, batch: &mut [Send<'_>]) -> std::io::Result<()> {
             .build()
             .user_data(at);
         // SAFETY: the kernel reads the bytes until the send has ended. That is before this function
-        // returns, while `batch` borrows them; when it returns earlier, by an error, its caller leaks them.
+        // returns, while `batch` borrows them; of sends that have not ended then, after an error, its caller
+        // leaks the bytes.
         // The descriptor is the stream's, which `outbox` keeps open until the kernel has looked it up.
         match unsafe { ring.submission().push(&entry) } {
             Ok(()) => open += 1,
@@ -121,18 +126,24 @@ fn submit(ring: &mut IoUring, batch: &mut [Send<'_>]) -> std::io::Result<()> {
         }
     }
     while open > 0 {
-        match ring.submit_and_wait(open) {
-            Err(error) if !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)) => {
-                return Err(error);
-            }
-            _ => {}
-        }
+        let failure = ring
+            .submit_and_wait(open)
+            .err()
+            .filter(|error| !matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)));
         for done in ring.completion() {
             open -= 1;
             if let Some(send) = usize::try_from(done.user_data()).ok().and_then(|at| batch.get_mut(at)) {
                 // A broken stream is found by the task that reads it.
                 send.sent = Some(usize::try_from(done.result()).unwrap_or(0));
             }
+        }
+        if let Some(failure) = failure {
+            // The kernel takes sends in their order. Those it has not taken it never will: nobody asks again.
+            let untouched = ring.submission().len();
+            batch.iter_mut().rev().filter(|send| send.sent.is_none()).take(untouched).for_each(|send| {
+                send.sent = Some(0);
+            });
+            return Err(failure);
         }
     }
     Ok(())

@@ -20,7 +20,7 @@ fn socket(id: u64, format: Format) -> Socket {
     socket_with(id, format, None)
 }
 
-fn socket_with(id: u64, format: Format, direct: Option<OwnedWriteHalf>) -> Socket {
+pub(super) fn socket_with(id: u64, format: Format, direct: Option<OwnedWriteHalf>) -> Socket {
     let outbox = Outbox::new(Limits { messages: 1 << 20, bytes: 1 << 30 }, direct);
     Socket::new(SocketId(id), None, format, outbox, Arc::new(Nowhere))
 }
@@ -34,18 +34,23 @@ fn received(socket: &Socket) -> Vec<u64> {
         Poll::Ready(Ok(some.len()))
     });
     assert!(flushed.is_ready());
-    let text = String::from_utf8_lossy(&bytes);
+    numbers(&bytes)
+}
+
+/// What publications say, each of which is a number.
+pub(super) fn numbers(bytes: &[u8]) -> Vec<u64> {
+    let text = String::from_utf8_lossy(bytes);
     text.split("message")
         .skip(1)
         .filter_map(|rest| rest.split(&['"', ':', '}', '\\']).find_map(|n| n.parse().ok()))
         .collect()
 }
 
-fn channel() -> Channel {
+pub(super) fn channel() -> Channel {
     Channel::new("c").unwrap_or_else(|_| unreachable!("this name is fine"))
 }
 
-fn publish(hub: &Hub, n: u64) {
+pub(super) fn publish(hub: &Hub, n: u64) {
     hub.publish(&channel(), &RawJson::new(&n).unwrap_or_default(), &Access::default());
 }
 
@@ -79,6 +84,23 @@ async fn every_follower_of_a_large_channel_sees_the_same_order() {
         assert!(own.is_sorted() && own.len() == 100, "each publisher's own order is kept");
     }
     assert!(sockets[1..].iter().all(|socket| received(socket) == first));
+}
+
+#[test]
+fn a_runtime_that_ends_with_its_publisher_loses_nothing() -> std::io::Result<()> {
+    let hub = Hub::new(TaskTracker::new());
+    let sockets: Vec<_> = (0..3000).map(|id| socket(id, Format::Raw)).collect();
+    let several = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build()?;
+    let entered = several.enter();
+    for socket in &sockets {
+        hub.add(&channel(), socket, &Access::default(), &MemoryBroker::default());
+    }
+    drop(entered);
+    let short = tokio::runtime::Builder::new_current_thread().build()?;
+    short.block_on(async { publish(&hub, 7) });
+    drop(short);
+    assert!(sockets.iter().all(|socket| received(socket) == [7]));
+    Ok(())
 }
 
 #[test]
