@@ -39,7 +39,7 @@ impl Invocations {
             let running = {
                 let Invocation { data, deadline, socket } = invocation;
                 let state = &socket.shared.state;
-                actions.call(&path, &Call { data, deadline, context: &socket, state })
+                actions.call(&path, &Call { data: (&data).into(), deadline, context: &socket, state })
             };
             match running {
                 Some(running) => running.await,

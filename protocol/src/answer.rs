@@ -3,9 +3,8 @@
 //! In: an [`Envelope`], then a payload or an error. Out: the answer's text, in the buffer that held the
 //! request's fields.
 
-use serde_json::value::RawValue;
-
 use crate::envelope::Envelope;
+use crate::json::slice::RawSlice;
 use crate::raw_json::RawJson;
 use crate::rpc_error::RpcError;
 
@@ -13,29 +12,41 @@ use crate::rpc_error::RpcError;
 #[derive(Debug)]
 #[must_use = "a request that gets no answer leaves its caller waiting"]
 pub struct Answer {
-    /// `{"rpc":…,"uuid":…` without the closing brace; `{` alone when the request had no such fields.
-    head: Vec<u8>,
+    /// `,"rpc":…,"uuid":…`: each field with a comma before it. The first comma becomes the brace.
+    fields: Vec<u8>,
     /// The client understands `details`.
     details: bool,
 }
 
+/// What stands before a field's value, its comma included.
+macro_rules! named {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+pub(crate) use named;
+
+/// How much room is made at once for what comes behind the request's own fields, in bytes.
+const ROOM: usize = 128;
+
 impl Answer {
     /// `room` is an empty buffer to write into.
     pub(crate) fn to(envelope: &Envelope<'_>, details: bool, room: Vec<u8>) -> Self {
-        let mut answer = Self { head: room, details };
-        answer.head.reserve(128);
-        answer.head.push(b'{');
-        for (name, value) in [("rpc", envelope.rpc), ("token", envelope.token), ("uuid", envelope.uuid)] {
+        let Envelope { rpc, token, uuid, others, .. } = envelope;
+        let mut answer = Self { fields: room, details };
+        let length = |value: &Option<RawSlice<'_>>| value.map_or(0, |value| value.as_bytes().len());
+        answer.fields.reserve(length(rpc) + length(token) + length(uuid) + ROOM);
+        for (name, value) in [(named!("rpc"), rpc), (named!("token"), token), (named!("uuid"), uuid)] {
             if let Some(value) = value {
-                answer.field(name, value.get().as_bytes());
+                answer.field(name, value.as_bytes());
             }
         }
-        for (name, value) in &envelope.others {
+        for (name, value) in others {
             if !matches!(&**name, "error" | "code" | "details" | "session" | "stream" | "item") {
-                answer.comma();
-                write_string(&mut answer.head, name);
-                answer.head.push(b':');
-                answer.head.extend_from_slice(value.get().as_bytes());
+                answer.fields.push(b',');
+                write_string(&mut answer.fields, name);
+                answer.fields.push(b':');
+                answer.fields.extend_from_slice(value.as_bytes());
             }
         }
         answer
@@ -43,13 +54,13 @@ impl Answer {
 
     /// An answer to a message that is no request.
     pub(crate) fn to_nothing() -> Self {
-        Self { head: vec![b'{'], details: false }
+        Self { fields: Vec::new(), details: false }
     }
 
     /// Puts the request's `req` back, as the original servers did before authentication.
-    pub(crate) fn with_request(mut self, req: Option<&RawValue>) -> Self {
+    pub(crate) fn with_request(mut self, req: Option<RawSlice<'_>>) -> Self {
         if let Some(req) = req {
-            self.field("req", req.get().as_bytes());
+            self.field(named!("req"), req.as_bytes());
         }
         self
     }
@@ -61,28 +72,25 @@ impl Answer {
 
     /// The result.
     pub fn resp(mut self, result: &RawJson) -> Vec<u8> {
-        self.field("resp", result.as_bytes());
+        self.field(named!("resp"), result.as_bytes());
         self.finish()
     }
 
     /// `"resp":"success"`: done, with nothing to say.
     pub fn success(mut self) -> Vec<u8> {
-        self.field("resp", b"\"success\"");
+        self.field(named!("resp"), b"\"success\"");
         self.finish()
     }
 
     /// The error, its code, and its details for clients that understand them.
     pub fn error(mut self, error: &RpcError) -> Vec<u8> {
         let text = RawJson::new(error.error()).unwrap_or_default();
-        self.field("error", text.as_bytes());
-        let code = error.code().as_str();
-        self.head.reserve(code.len() + 16);
-        self.comma();
-        self.head.extend_from_slice(b"\"code\":\"");
-        self.head.extend_from_slice(code.as_bytes());
-        self.head.push(b'"');
+        self.field(named!("error"), text.as_bytes());
+        self.fields.extend_from_slice(b",\"code\":\"");
+        self.fields.extend_from_slice(error.code().as_str().as_bytes());
+        self.fields.push(b'"');
         if let (true, Some(details)) = (self.details, error.details()) {
-            self.field("details", details.as_bytes());
+            self.field(named!("details"), details.as_bytes());
         }
         self.finish()
     }
@@ -95,24 +103,20 @@ impl Answer {
         }
     }
 
+    /// Adds a field; its name is [`named!`].
+    #[inline]
     pub(crate) fn field(&mut self, name: &str, value: &[u8]) {
-        self.head.reserve(name.len() + value.len() + 5);
-        self.comma();
-        self.head.push(b'"');
-        self.head.extend_from_slice(name.as_bytes());
-        self.head.extend_from_slice(b"\":");
-        self.head.extend_from_slice(value);
+        self.fields.reserve(name.len() + value.len() + 1);
+        self.fields.extend_from_slice(name.as_bytes());
+        self.fields.extend_from_slice(value);
     }
 
     pub(crate) fn finish(mut self) -> Vec<u8> {
-        self.head.push(b'}');
-        self.head
-    }
-
-    fn comma(&mut self) {
-        if self.head.len() > 1 {
-            self.head.push(b',');
+        if let Some(comma) = self.fields.first_mut() {
+            *comma = b'{';
         }
+        self.fields.push(b'}');
+        self.fields
     }
 }
 

@@ -1,13 +1,15 @@
 //! A client's message, taken apart without looking into its payload.
 //!
-//! In: text. Out: [`Envelope`], whose parts borrow from the text. Skipping a payload is iterative, so no
-//! input, however deep, uses the stack.
+//! In: text. Out: [`Envelope`], whose parts borrow from the text.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::json::NotJson;
+use crate::json::scanner::Scanner;
+use crate::json::slice::RawSlice;
 
 /// How deep a message may nest. What stands within its fields, one level down, is what `serde_json` still
 /// reads.
@@ -16,16 +18,18 @@ pub const MAX_DEPTH: usize = 128;
 /// The fields of a message. A field that came twice has its last value, as in JavaScript.
 #[derive(Debug, Default)]
 pub(crate) struct Envelope<'a> {
-    pub(crate) rpc: Option<&'a RawValue>,
-    pub(crate) uuid: Option<&'a RawValue>,
-    pub(crate) req: Option<&'a RawValue>,
-    pub(crate) resp: Option<&'a RawValue>,
-    pub(crate) fid: Option<&'a RawValue>,
-    pub(crate) token: Option<&'a RawValue>,
-    pub(crate) client: Option<&'a RawValue>,
-    pub(crate) timeout_ms: Option<&'a RawValue>,
+    pub(crate) rpc: Option<RawSlice<'a>>,
+    pub(crate) uuid: Option<RawSlice<'a>>,
+    pub(crate) req: Option<RawSlice<'a>>,
+    pub(crate) resp: Option<RawSlice<'a>>,
+    pub(crate) fid: Option<RawSlice<'a>>,
+    pub(crate) token: Option<RawSlice<'a>>,
+    pub(crate) client: Option<RawSlice<'a>>,
+    pub(crate) timeout_ms: Option<RawSlice<'a>>,
     /// Fields that the wire does not know. The original servers sent them back, so we do.
-    pub(crate) others: Vec<(Cow<'a, str>, &'a RawValue)>,
+    pub(crate) others: Vec<(Cow<'a, str>, RawSlice<'a>)>,
+    /// How deep the whole message nests.
+    depth: usize,
 }
 
 /// Why a text is no message.
@@ -35,17 +39,62 @@ pub(crate) enum NoEnvelope {
     NotAnObject,
 }
 
+impl From<NotJson> for NoEnvelope {
+    fn from(NotJson: NotJson) -> Self {
+        Self::NotJson
+    }
+}
+
 impl<'a> Envelope<'a> {
     pub(crate) fn decode(text: &'a str) -> Result<Self, NoEnvelope> {
-        serde_json::from_str(text).map_err(|error| {
-            let is_json = error.is_data() && serde_json::from_str::<&RawValue>(text).is_ok();
-            if is_json { NoEnvelope::NotAnObject } else { NoEnvelope::NotJson }
-        })
+        let mut scanner = Scanner::new(text);
+        if !scanner.take(b'{') {
+            return Err(no_object(text));
+        }
+        let mut envelope = Self::default();
+        if !scanner.take(b'}') {
+            loop {
+                let key = scanner.key()?;
+                let value = scanner.value()?;
+                envelope.set(key, value);
+                if !scanner.take(b',') {
+                    break;
+                }
+            }
+            if !scanner.take(b'}') {
+                return Err(NoEnvelope::NotJson);
+            }
+        }
+        envelope.depth = scanner.deepest() + 1;
+        if scanner.is_at_end() { Ok(envelope) } else { Err(NoEnvelope::NotJson) }
+    }
+
+    fn set(&mut self, key: Cow<'a, str>, value: RawSlice<'a>) {
+        let field = match &*key {
+            "rpc" => &mut self.rpc,
+            "uuid" => &mut self.uuid,
+            "req" => &mut self.req,
+            "resp" => &mut self.resp,
+            "fid" => &mut self.fid,
+            "token" => &mut self.token,
+            "client" => &mut self.client,
+            "timeout_ms" => &mut self.timeout_ms,
+            _ => return self.others.push((key, value)),
+        };
+        *field = Some(value);
+    }
+
+    /// Whether the message nests deeper than [`MAX_DEPTH`].
+    pub(crate) fn is_too_deep(&self) -> bool {
+        self.depth > MAX_DEPTH
     }
 
     /// Forgets the fields that nest too deep to stand in an answer.
     pub(crate) fn without_deep_fields(mut self) -> Self {
-        let is_shallow = |value: &&RawValue| !nests_deeper_than(value.get(), MAX_DEPTH - 1);
+        let is_shallow = |value: &RawSlice<'_>| {
+            let mut scanner = Scanner::new(value.as_str());
+            scanner.value().is_ok() && scanner.deepest() < MAX_DEPTH
+        };
         self.rpc = self.rpc.filter(is_shallow);
         self.uuid = self.uuid.filter(is_shallow);
         self.token = self.token.filter(is_shallow);
@@ -54,121 +103,39 @@ impl<'a> Envelope<'a> {
     }
 }
 
+/// Why a text that begins no object is none.
+#[cold]
+fn no_object(text: &str) -> NoEnvelope {
+    match serde_json::from_str::<Map<String, Value>>(text) {
+        Err(error) if error.is_data() && serde_json::from_str::<&RawValue>(text).is_ok() => {
+            NoEnvelope::NotAnObject
+        }
+        _ => NoEnvelope::NotJson,
+    }
+}
+
 /// The text of a JSON string; `None` for any other value, and for a string that is not Unicode (a lone
 /// surrogate).
-pub(crate) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let text = raw.get();
+pub(crate) fn string(raw: RawSlice<'_>) -> Option<Cow<'_, str>> {
+    let text = raw.as_str();
     let inner = text.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        serde_json::from_str(text).ok().map(Cow::Owned)
-    } else {
-        Some(Cow::Borrowed(inner))
-    }
+    if inner.contains('\\') { raw.parse().ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
 }
 
 /// What JavaScript takes for false: the original servers asked no more of a token or an `rpc`.
-pub(crate) fn is_falsy(raw: Option<&RawValue>) -> bool {
-    raw.is_none_or(|raw| matches!(raw.get(), "null" | "false" | "0" | "\"\""))
-}
-
-/// Whether brackets nest deeper than [`MAX_DEPTH`]. `text` is well-formed JSON.
-pub(crate) fn is_too_deep(text: &str) -> bool {
-    nests_deeper_than(text, MAX_DEPTH)
-}
-
-fn nests_deeper_than(text: &str, limit: usize) -> bool {
-    if text.len() <= 2 * limit {
-        return false;
-    }
-    let mut depth = 0_usize;
-    let mut in_string = false;
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\\' if in_string => drop(bytes.next()),
-            b'"' => in_string = !in_string,
-            b'{' | b'[' if !in_string => {
-                depth += 1;
-                if depth > limit {
-                    return true;
-                }
-            }
-            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    false
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Envelope<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
-                let mut envelope = Envelope::default();
-                while let Some(Key(key)) = map.next_key()? {
-                    let value: &'de RawValue = map.next_value()?;
-                    let field = match &*key {
-                        "rpc" => &mut envelope.rpc,
-                        "uuid" => &mut envelope.uuid,
-                        "req" => &mut envelope.req,
-                        "resp" => &mut envelope.resp,
-                        "fid" => &mut envelope.fid,
-                        "token" => &mut envelope.token,
-                        "client" => &mut envelope.client,
-                        "timeout_ms" => &mut envelope.timeout_ms,
-                        _ => {
-                            envelope.others.push((key, value));
-                            continue;
-                        }
-                    };
-                    *field = Some(value);
-                }
-                Ok(envelope)
-            }
-        }
-
-        deserializer.deserialize_map(Fields)
-    }
-}
-
-/// An object's key, borrowed unless it has escapes.
-pub(crate) struct Key<'a>(pub(crate) Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-
-        impl<'de> Visitor<'de> for Text {
-            type Value = Key<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a key")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_str(Text)
-    }
+pub(crate) fn is_falsy(raw: Option<RawSlice<'_>>) -> bool {
+    raw.is_none_or(|raw| matches!(raw.as_str(), "null" | "false" | "0" | "\"\""))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fmt;
+
+    use proptest::prelude::*;
+    use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+
     use super::*;
+    use crate::json::tests::{mangled, near_json};
 
     #[test]
     fn tells_text_that_is_no_json_from_json_that_is_no_object() {
@@ -183,30 +150,95 @@ mod tests {
     #[test]
     fn takes_the_last_of_two_equal_fields() {
         let rpc = Envelope::decode(r#"{"rpc":"a","rpc":"b"}"#).ok().and_then(|envelope| envelope.rpc);
-        assert_eq!(rpc.map(RawValue::get), Some("\"b\""));
+        assert_eq!(rpc.map(RawSlice::as_str), Some("\"b\""));
     }
 
     #[test]
     fn decodes_any_depth_without_recursion() {
-        let deep = format!(r#"{{"rpc":"a","req":{}{}}}"#, "[".repeat(500_000), "]".repeat(500_000));
-        assert!(Envelope::decode(&deep).is_ok());
-        assert!(is_too_deep(&deep));
-        let inside_text = format!(r#"{{"rpc":"a","req":"\"{}"}}"#, "[".repeat(500));
-        assert!(!is_too_deep(&inside_text));
-        let exactly = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
-        assert!(!is_too_deep(&format!("{exactly}   ")));
-        let one_more = format!("[{exactly}]");
-        assert!(is_too_deep(&one_more));
+        let is_too_deep = |text: &str| Envelope::decode(text).map(|envelope| envelope.is_too_deep());
+        let nested =
+            |depth: usize| format!(r#"{{"rpc":"a","req":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(is_too_deep(&nested(500_000)), Ok(true));
+        assert_eq!(is_too_deep(&nested(MAX_DEPTH)), Ok(true));
+        assert_eq!(is_too_deep(&nested(MAX_DEPTH - 1)), Ok(false));
+        assert_eq!(is_too_deep(&format!(r#"{{"rpc":"a","req":"\"{}"}}"#, "[".repeat(500))), Ok(false));
+    }
+
+    #[test]
+    fn forgets_only_the_fields_that_are_too_deep() {
+        let deep = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
+        let text = format!(r#"{{"rpc":"a","uuid":{deep},"x":{deep},"y":{}}}"#, &deep[1..deep.len() - 1]);
+        let envelope = Envelope::decode(&text).map(Envelope::without_deep_fields).unwrap_or_default();
+        assert_eq!(envelope.rpc.map(RawSlice::as_str), Some("\"a\""));
+        assert_eq!(envelope.uuid, None);
+        let names: Vec<_> = envelope.others.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["y"]);
     }
 
     #[test]
     fn reads_escaped_strings() {
         let read = |text: &str| {
-            let raw: Result<&RawValue, _> = serde_json::from_str(text);
-            raw.ok().and_then(string).map(Cow::into_owned)
+            let raw: Result<RawSlice<'_>, _> = serde_json::from_str(text);
+            raw.ok().and_then(|raw| string(raw).map(Cow::into_owned))
         };
         assert_eq!(read(r#""a\u002eb""#).as_deref(), Some("a.b"));
         assert_eq!(read(r#""\ud800""#), None);
         assert_eq!(read("1"), None);
+    }
+
+    /// The fields of an object as `serde_json` reads them.
+    struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+    impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Object;
+
+            impl<'de> Visitor<'de> for Object {
+                type Value = Fields<'de>;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("an object")
+                }
+
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                    let mut fields = Vec::new();
+                    while let Some(field) = map.next_entry()? {
+                        fields.push(field);
+                    }
+                    Ok(Fields(fields))
+                }
+            }
+
+            deserializer.deserialize_map(Object)
+        }
+    }
+
+    fn same_as_serde_json(text: &str) {
+        let expected = serde_json::from_str::<Fields<'_>>(text).map_err(|error| {
+            let is_json = error.is_data() && serde_json::from_str::<&RawValue>(text).is_ok();
+            if is_json { NoEnvelope::NotAnObject } else { NoEnvelope::NotJson }
+        });
+        match (Envelope::decode(text), expected) {
+            (Ok(envelope), Ok(Fields(fields))) => {
+                let mut expected = Envelope::default();
+                for (name, value) in fields {
+                    expected.set(name.into(), value.into());
+                }
+                expected.depth = envelope.depth;
+                assert_eq!(format!("{envelope:?}"), format!("{expected:?}"), "{text:?}");
+            }
+            (decoded, expected) => assert_eq!(decoded.err(), expected.map(drop).err(), "{text:?}"),
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 4096, ..ProptestConfig::default() })]
+
+        #[test]
+        fn decodes_any_text_as_serde_json_does(text in any::<String>(), near in near_json(), mangled in mangled()) {
+            for text in [text, near.clone(), format!("{{{near}}}"), format!("{{\"{near}\":1}}"), mangled] {
+                same_as_serde_json(&text);
+            }
+        }
     }
 }

@@ -33,7 +33,7 @@
 //! let call = r#"{"rpc":"double","req":21,"uuid":"2"}"#;
 //! let Event::Command(Command::Call(call, answer)) = session.handle_message(call, Vec::new()) else { panic!() };
 //! assert_eq!(call.path, "double");
-//! let n: i64 = serde_json::from_str(call.data.get())?;
+//! let n: i64 = call.data.parse()?;
 //! assert_eq!(answer.resp(&RawJson::new(&(2 * n))?), br#"{"rpc":"double","uuid":"2","resp":42}"#);
 //! # Ok(())
 //! # }
@@ -62,6 +62,8 @@ pub mod command;
 #[cfg(feature = "json")]
 mod envelope;
 mod error;
+#[cfg(feature = "json")]
+mod json;
 pub mod message;
 #[cfg(feature = "json")]
 mod raw_json;
@@ -71,6 +73,8 @@ mod rpc_error;
 pub mod server;
 #[cfg(feature = "json")]
 pub mod sockjs;
+#[cfg(feature = "json")]
+mod threads;
 mod token;
 
 #[cfg(feature = "json")]
@@ -81,7 +85,11 @@ pub use close::{Close, Reconnect};
 pub use envelope::MAX_DEPTH;
 pub use error::ErrorCode;
 #[cfg(feature = "json")]
+pub use json::slice::RawSlice;
+#[cfg(feature = "json")]
 pub use raw_json::RawJson;
 #[cfg(feature = "json")]
 pub use rpc_error::RpcError;
+#[cfg(feature = "json")]
+pub use threads::{MaybeSend, MaybeSync};
 pub use token::{MalformedToken, Token};

@@ -10,6 +10,8 @@ use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::json::slice::RawSlice;
+
 /// One JSON text, known to be well formed. Cloning shares the bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawJson(Bytes);
@@ -41,8 +43,8 @@ impl RawJson {
     }
 
     /// Copies a part of a message.
-    pub fn copy_of(raw: &RawValue) -> Self {
-        Self(Bytes::copy_from_slice(raw.get().as_bytes()))
+    pub fn copy_of(raw: RawSlice<'_>) -> Self {
+        Self(Bytes::copy_from_slice(raw.as_bytes()))
     }
 
     /// Shares the part of `frame` in which `raw` stands; copies when `raw` is from elsewhere.

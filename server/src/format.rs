@@ -30,10 +30,9 @@ impl Format {
                 out.extend_from_slice(message);
             }
             Self::SockJs => {
-                let start = out.len();
-                out.reserve(message.len() + message.len() / 4 + 16);
-                sockjs::push_message_frame(out, message);
-                frame::insert_header(out, start, frame::TEXT);
+                // Messages have some quotes, each of which becomes two bytes.
+                let expected = message.len() + message.len() / 8 + 6;
+                frame::push_with(out, frame::TEXT, expected, |out| sockjs::push_message_frame(out, message));
             }
         }
     }

@@ -71,7 +71,7 @@ pub use socket::outgoing::Outgoing;
 pub use socket::{Socket, SocketId};
 pub use token::{MemoryTokenStore, TokenStore, TokenStoreError};
 pub use tokensocket_protocol::action::{
-    Data, Deadline, FromCall, Handler, InvalidAction, MissingState, State,
+    Argument, Data, Deadline, FromCall, Handler, InvalidAction, MissingState, State,
 };
 pub use tokensocket_protocol::{Channel, Close, ErrorCode, InvalidChannel, RawJson, RpcError, Token};
 pub use transport::sockjs::service::{SessionEnded, SockJsSocket};

@@ -3,10 +3,12 @@
 //! In: a [`Call`]. Out: the types named in the handler's signature, or the error that the caller gets.
 
 use std::any::{Any, TypeId};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use web_time::Instant;
 
+use super::argument::Argument;
 use super::state::{MissingState, StateMap};
 use crate::raw_json::RawJson;
 use crate::rpc_error::RpcError;
@@ -15,7 +17,7 @@ use crate::rpc_error::RpcError;
 #[derive(Debug)]
 pub struct Call<'a, C> {
     /// The argument, not looked into yet.
-    pub data: RawJson,
+    pub data: Argument<'a>,
     /// When the caller gives up, if it said so.
     pub deadline: Deadline,
     /// Who calls: the socket on a server, the handle on a client.
@@ -50,7 +52,7 @@ pub struct Data<T>(pub T);
 impl<C, T: DeserializeOwned + 'static> FromCall<C> for Data<T> {
     fn from_call(call: &Call<'_, C>) -> Result<Self, RpcError> {
         if TypeId::of::<T>() == TypeId::of::<RawJson>() {
-            let mut unread = Some(call.data.clone());
+            let mut unread = Some(call.data.to_raw());
             if let Some(data) = (&mut unread as &mut dyn Any).downcast_mut().and_then(Option::take) {
                 return Ok(Self(data));
             }
@@ -64,6 +66,11 @@ impl<C, T: DeserializeOwned + 'static> FromCall<C> for Data<T> {
 pub struct Deadline(pub Option<Instant>);
 
 impl Deadline {
+    /// So long from now; none when that is further than the clock goes.
+    pub fn after(timeout: Duration) -> Self {
+        Self(Instant::now().checked_add(timeout))
+    }
+
     /// How long the caller still waits: `None` when it set no limit, zero when it has passed.
     pub fn remaining(&self) -> Option<Duration> {
         self.0.map(|at| at.saturating_duration_since(Instant::now()))

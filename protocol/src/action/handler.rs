@@ -14,9 +14,14 @@ use super::state::{MissingState, StateMap};
 use super::{Call, FromCall};
 use crate::raw_json::RawJson;
 use crate::rpc_error::RpcError;
+use crate::threads::{MaybeSend, MaybeSync};
 
 /// A running action. Dropping it is how a call is cancelled.
+#[cfg(not(target_family = "wasm"))]
 pub type ActionFuture = Pin<Box<dyn Future<Output = Result<RawJson, RpcError>> + Send>>;
+/// A running action. Dropping it is how a call is cancelled.
+#[cfg(target_family = "wasm")]
+pub type ActionFuture = Pin<Box<dyn Future<Output = Result<RawJson, RpcError>>>>;
 
 /// An async function whose arguments, up to eight, are extractors and whose result is
 /// `Result<impl Serialize, impl Into<RpcError>>`.
@@ -24,9 +29,12 @@ pub type ActionFuture = Pin<Box<dyn Future<Output = Result<RawJson, RpcError>> +
     message = "`{Self}` is no action",
     note = "an action is an async function of up to eight extractors that answers `Result<T, E>` with `T: Serialize` and `E: Into<RpcError>`"
 )]
-pub trait Handler<C, Args>: Send + Sync + 'static {
+pub trait Handler<C, Args>: MaybeSync + 'static {
     /// Extracts the arguments and starts the function.
-    fn call(&self, call: &Call<'_, C>) -> impl Future<Output = Result<RawJson, RpcError>> + Send + 'static;
+    fn call(
+        &self,
+        call: &Call<'_, C>,
+    ) -> impl Future<Output = Result<RawJson, RpcError>> + MaybeSend + 'static;
 
     /// Whether every extractor will find what it needs.
     fn check(&self, state: &StateMap) -> Result<(), MissingState>;
@@ -36,12 +44,12 @@ macro_rules! handler_of {
     ($($argument:ident),*) => {
         impl<C, F, Fut, $($argument,)*> Handler<C, ($($argument,)*)> for F
         where
-            F: Fn($($argument),*) -> Fut + Send + Sync + 'static,
-            Fut: Future<Output: IntoReply> + Send + 'static,
+            F: Fn($($argument),*) -> Fut + MaybeSync + 'static,
+            Fut: Future<Output: IntoReply> + MaybeSend + 'static,
             $($argument: FromCall<C>,)*
         {
             #[allow(unused_variables, non_snake_case, reason = "one macro arm serves every number of arguments")]
-            fn call(&self, call: &Call<'_, C>) -> impl Future<Output = Result<RawJson, RpcError>> + Send + 'static {
+            fn call(&self, call: &Call<'_, C>) -> impl Future<Output = Result<RawJson, RpcError>> + MaybeSend + 'static {
                 let extract = || Ok::<_, RpcError>(($($argument::from_call(call)?,)*));
                 match extract() {
                     Ok(($($argument,)*)) => {
@@ -72,7 +80,7 @@ handler_of!(A1, A2, A3, A4, A5, A6, A7);
 handler_of!(A1, A2, A3, A4, A5, A6, A7, A8);
 
 /// A handler whose argument types are forgotten.
-pub(super) trait ErasedHandler<C>: Send + Sync {
+pub(super) trait ErasedHandler<C>: MaybeSync {
     fn call(&self, call: &Call<'_, C>) -> ActionFuture;
     fn check(&self, state: &StateMap) -> Result<(), MissingState>;
 }

@@ -11,12 +11,14 @@
 //! `C` is the context of a call: what an extractor may reach beyond the payload. On a server that is the
 //! socket, on a client its handle.
 
+mod argument;
 mod extract;
 mod handler;
 mod registry;
 mod reply;
 mod state;
 
+pub use argument::Argument;
 pub use extract::{Call, Data, Deadline, FromCall};
 pub use handler::{ActionFuture, Handler};
 pub use registry::{Actions, InvalidAction};

@@ -10,20 +10,28 @@ use std::sync::Arc;
 
 use super::{Call, FromCall};
 use crate::rpc_error::RpcError;
+use crate::threads::MaybeSync;
 
 /// Values by type, one for each.
 #[derive(Clone, Default)]
-pub struct StateMap(HashMap<TypeId, Arc<dyn Any + Send + Sync>>);
+pub struct StateMap(HashMap<TypeId, Arc<Value>>);
+
+/// Holds an `Arc<S>`, which is what it is known by: an `Arc<dyn Any>` has no way back to its type without
+/// `Send`.
+#[cfg(not(target_family = "wasm"))]
+type Value = dyn Any + Send + Sync;
+#[cfg(target_family = "wasm")]
+type Value = dyn Any;
 
 impl StateMap {
     /// Puts a value in, in place of an earlier one of the same type.
-    pub fn insert<S: Send + Sync + 'static>(&mut self, value: S) {
-        self.0.insert(TypeId::of::<S>(), Arc::new(value));
+    pub fn insert<S: MaybeSync + 'static>(&mut self, value: S) {
+        self.0.insert(TypeId::of::<S>(), Arc::new(Arc::new(value)));
     }
 
     /// The value of a type.
-    pub fn get<S: Send + Sync + 'static>(&self) -> Option<Arc<S>> {
-        self.0.get(&TypeId::of::<S>()).and_then(|value| Arc::clone(value).downcast().ok())
+    pub fn get<S: MaybeSync + 'static>(&self) -> Option<Arc<S>> {
+        self.0.get(&TypeId::of::<S>())?.downcast_ref().map(Arc::clone)
     }
 }
 
@@ -50,7 +58,7 @@ impl<S> Deref for State<S> {
 #[error("a handler asks for State<{0}>, but there is none: add it with `.state(…)`")]
 pub struct MissingState(pub &'static str);
 
-impl<C, S: Send + Sync + 'static> FromCall<C> for State<S> {
+impl<C, S: MaybeSync + 'static> FromCall<C> for State<S> {
     fn from_call(call: &Call<'_, C>) -> Result<Self, RpcError> {
         call.state.get().map(State).ok_or_else(|| RpcError::new("a shared value is missing"))
     }

@@ -4,11 +4,12 @@
 //! It gets no answer itself. One that nobody waits for is ignored.
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::command::call::Fid;
 use crate::envelope::string;
 use crate::error::ErrorCode;
+use crate::json::slice::RawSlice;
+use crate::raw_json::RawJson;
 use crate::rpc_error::RpcError;
 
 /// The verb.
@@ -20,37 +21,37 @@ pub struct ClientAnswer<'a> {
     /// Which of the server's calls.
     pub fid: Fid,
     /// The result, JSON `null` when there was none, or the error.
-    pub outcome: Result<&'a RawValue, RpcError>,
+    pub outcome: Result<RawSlice<'a>, RpcError>,
 }
 
 impl<'a> ClientAnswer<'a> {
     /// Reads an answer; `None` when it names no call that could be ours.
-    pub(crate) fn read(fid: Option<&'a RawValue>, resp: Option<&'a RawValue>) -> Option<Self> {
+    pub(crate) fn read(fid: Option<RawSlice<'a>>, resp: Option<RawSlice<'a>>) -> Option<Self> {
         #[derive(serde::Deserialize)]
         struct Response<'a> {
             #[serde(borrow)]
-            data: Option<&'a RawValue>,
+            data: Option<RawSlice<'a>>,
             #[serde(borrow)]
-            error: Option<&'a RawValue>,
+            error: Option<RawSlice<'a>>,
             #[serde(borrow)]
             code: Option<std::borrow::Cow<'a, str>>,
             #[serde(borrow)]
-            details: Option<&'a RawValue>,
+            details: Option<RawSlice<'a>>,
         }
 
         let fid = Fid::parse(&fid.and_then(string)?)?;
-        let response = resp.map(|resp| serde_json::from_str::<Response<'_>>(resp.get()));
+        let response = resp.map(RawSlice::parse::<Response<'_>>);
         let outcome = match response {
             Some(Ok(Response { error: Some(error), code, details, .. })) => {
-                let value = serde_json::from_str(error.get()).unwrap_or(Value::Null);
+                let value = error.parse().unwrap_or(Value::Null);
                 let code = code.and_then(|code| ErrorCode::parse(&code)).unwrap_or(ErrorCode::Internal);
                 let error = RpcError::value(value).with_code(code);
                 Err(match details {
-                    Some(details) => error.with_details(details),
+                    Some(details) => error.with_details(&RawJson::copy_of(details)),
                     None => error,
                 })
             }
-            Some(Ok(Response { data, .. })) => Ok(data.unwrap_or(RawValue::NULL)),
+            Some(Ok(Response { data, .. })) => Ok(data.unwrap_or(RawSlice::NULL)),
             None | Some(Err(_)) => {
                 Err(RpcError::text("the client's answer is malformed").with_code(ErrorCode::BadRequest))
             }

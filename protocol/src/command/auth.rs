@@ -3,9 +3,9 @@
 //! Answered `"resp":"success"`, for a client that said hello with a `session` beside it.
 
 use serde_json::json;
-use serde_json::value::RawValue;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, named};
+use crate::json::slice::RawSlice;
 use crate::message::{Hello, SessionInfo};
 use crate::raw_json::RawJson;
 
@@ -17,7 +17,7 @@ pub const NAME: &str = "auth";
 const MAX_HELLO: usize = 64;
 
 /// Reads the `client` field. One of another shape is no hello, as it was none to the original servers.
-pub(crate) fn hello(client: &RawValue) -> Option<Hello> {
+pub(crate) fn hello(client: RawSlice<'_>) -> Option<Hello> {
     #[derive(serde::Deserialize)]
     struct Fields {
         name: String,
@@ -26,7 +26,7 @@ pub(crate) fn hello(client: &RawValue) -> Option<Hello> {
         features: Vec<String>,
     }
 
-    let Fields { name, version, features } = serde_json::from_str(client.get()).ok()?;
+    let Fields { name, version, features } = client.parse().ok()?;
     let fits = |text: &String| text.len() <= MAX_HELLO;
     (fits(&name) && fits(&version) && features.len() <= MAX_HELLO && features.iter().all(fits))
         .then_some(Hello { name, version, features })
@@ -42,7 +42,7 @@ impl Answer {
                 "max_message_bytes": max_message_bytes,
                 "features": features,
             });
-            self.field("session", RawJson::new(&session).unwrap_or_default().as_bytes());
+            self.field(named!("session"), RawJson::new(&session).unwrap_or_default().as_bytes());
         }
         self.success()
     }

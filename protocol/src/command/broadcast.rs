@@ -3,22 +3,21 @@
 //! Reaches a socket once for each channel it follows, as a publication on that channel. Answered
 //! `"success"`.
 
-use serde_json::value::RawValue;
-
+use crate::json::slice::RawSlice;
 use crate::rpc_error::RpcError;
 
 /// The verb.
 pub const NAME: &str = "_broadcast";
 
 /// Reads `{"data":ANY}`; no data is `null`.
-pub(crate) fn data(req: Option<&RawValue>) -> Result<&RawValue, RpcError> {
+pub(crate) fn data(req: Option<RawSlice<'_>>) -> Result<RawSlice<'_>, RpcError> {
     #[derive(serde::Deserialize)]
     struct Request<'a> {
         #[serde(borrow)]
-        data: Option<&'a RawValue>,
+        data: Option<RawSlice<'a>>,
     }
 
-    req.and_then(|req| serde_json::from_str::<Request<'_>>(req.get()).ok())
-        .map(|Request { data }| data.unwrap_or(RawValue::NULL))
+    req.and_then(|req| req.parse::<Request<'_>>().ok())
+        .map(|Request { data }| data.unwrap_or(RawSlice::NULL))
         .ok_or_else(|| RpcError::bad_request("req: an object with the field data"))
 }

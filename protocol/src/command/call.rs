@@ -8,10 +8,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-
 use crate::answer::write_string;
 use crate::envelope::Envelope;
+use crate::json::slice::RawSlice;
 use crate::raw_json::RawJson;
 use crate::rpc_error::RpcError;
 
@@ -42,9 +41,9 @@ pub struct CallRequest<'a> {
     /// The action's dotted path.
     pub path: Cow<'a, str>,
     /// The argument; JSON `null` when there was none.
-    pub data: &'a RawValue,
+    pub data: RawSlice<'a>,
     /// The call's name as its JSON text, for [`super::cancel`]; a call without one cannot be cancelled.
-    pub uuid: Option<&'a RawValue>,
+    pub uuid: Option<RawSlice<'a>>,
     /// After how long the client gives up.
     pub timeout: Option<Duration>,
 }
@@ -53,11 +52,11 @@ impl<'a> CallRequest<'a> {
     pub(crate) fn read(path: Cow<'a, str>, envelope: &Envelope<'a>) -> Result<Self, RpcError> {
         let timeout = envelope
             .timeout_ms
-            .filter(|raw| raw.get() != "null")
-            .map(|raw| serde_json::from_str(raw.get()).map(Duration::from_millis))
+            .filter(|raw| raw.as_str() != "null")
+            .map(|raw| raw.parse().map(Duration::from_millis))
             .transpose()
             .map_err(|_| RpcError::bad_request("timeout_ms: a whole number of milliseconds"))?;
-        Ok(Self { path, data: envelope.req.unwrap_or(RawValue::NULL), uuid: envelope.uuid, timeout })
+        Ok(Self { path, data: envelope.req.unwrap_or(RawSlice::NULL), uuid: envelope.uuid, timeout })
     }
 }
 

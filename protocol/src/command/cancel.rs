@@ -3,22 +3,21 @@
 //! The call U is stopped and answered `cancelled`, unless it was answered before; the cancel itself is
 //! answered `"success"` either way.
 
-use serde_json::value::RawValue;
-
+use crate::json::slice::RawSlice;
 use crate::rpc_error::RpcError;
 
 /// The verb.
 pub const NAME: &str = "_cancel";
 
 /// Reads `{"uuid":U}`.
-pub(crate) fn target(req: Option<&RawValue>) -> Result<&RawValue, RpcError> {
+pub(crate) fn target(req: Option<RawSlice<'_>>) -> Result<RawSlice<'_>, RpcError> {
     #[derive(serde::Deserialize)]
     struct Request<'a> {
         #[serde(borrow)]
-        uuid: &'a RawValue,
+        uuid: RawSlice<'a>,
     }
 
-    req.and_then(|req| serde_json::from_str::<Request<'_>>(req.get()).ok())
+    req.and_then(|req| req.parse::<Request<'_>>().ok())
         .map(|Request { uuid }| uuid)
         .ok_or_else(|| RpcError::bad_request("req: an object with the field uuid"))
 }

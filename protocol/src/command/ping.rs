@@ -1,6 +1,6 @@
 //! `_ping`: `{"rpc":"_ping","req":{},"uuid":U}`, answered `{"message":"pong"}`.
 
-use crate::answer::Answer;
+use crate::answer::{Answer, named};
 
 /// The verb.
 pub const NAME: &str = "_ping";
@@ -8,7 +8,7 @@ pub const NAME: &str = "_ping";
 impl Answer {
     /// Says pong.
     pub fn pong(mut self) -> Vec<u8> {
-        self.field("resp", b"{\"message\":\"pong\"}");
+        self.field(named!("resp"), b"{\"message\":\"pong\"}");
         self.finish()
     }
 }

@@ -3,10 +3,9 @@
 //! The subscribers get `{"channel":C,"message":ANY}`, encoded once however many there are; the publisher
 //! gets one answer, `"success"`.
 
-use serde_json::value::RawValue;
-
 use crate::answer::write_string;
 use crate::channel::Channel;
+use crate::json::slice::RawSlice;
 use crate::raw_json::RawJson;
 use crate::rpc_error::RpcError;
 
@@ -14,20 +13,20 @@ use crate::rpc_error::RpcError;
 pub const NAME: &str = "_publish";
 
 /// Reads `{"channel":C,"data":ANY}`; no data is `null`.
-pub(crate) fn request(req: Option<&RawValue>) -> Result<(Channel, &RawValue), RpcError> {
+pub(crate) fn request(req: Option<RawSlice<'_>>) -> Result<(Channel, RawSlice<'_>), RpcError> {
     #[derive(serde::Deserialize)]
     struct Request<'a> {
         #[serde(borrow)]
         channel: std::borrow::Cow<'a, str>,
         #[serde(borrow)]
-        data: Option<&'a RawValue>,
+        data: Option<RawSlice<'a>>,
     }
 
     let Request { channel, data } = req
-        .and_then(|req| serde_json::from_str(req.get()).ok())
+        .and_then(|req| req.parse().ok())
         .ok_or_else(|| RpcError::bad_request("req: an object with the fields channel, a text, and data"))?;
     let channel = Channel::new(&channel).map_err(|invalid| RpcError::bad_request(invalid.to_string()))?;
-    Ok((channel, data.unwrap_or(RawValue::NULL)))
+    Ok((channel, data.unwrap_or(RawSlice::NULL)))
 }
 
 /// Encodes the beginning of every publication on a channel; the message and a closing brace follow.

@@ -3,17 +3,16 @@
 //! Answered by an internal frame only. A second answer for the same `uuid` would make the original
 //! browser client throw.
 
-use serde_json::value::RawValue;
-
-use crate::answer::Answer;
+use crate::answer::{Answer, named};
 use crate::channel::Channel;
+use crate::json::slice::RawSlice;
 use crate::rpc_error::RpcError;
 
 /// The verb.
 pub const NAME: &str = "_subscribe";
 
 /// Reads `{"channel":C}`.
-pub(crate) fn channel(req: Option<&RawValue>) -> Result<Channel, RpcError> {
+pub(crate) fn channel(req: Option<RawSlice<'_>>) -> Result<Channel, RpcError> {
     #[derive(serde::Deserialize)]
     struct Request<'a> {
         #[serde(borrow)]
@@ -21,7 +20,7 @@ pub(crate) fn channel(req: Option<&RawValue>) -> Result<Channel, RpcError> {
     }
 
     let Request { channel } = req
-        .and_then(|req| serde_json::from_str(req.get()).ok())
+        .and_then(|req| req.parse().ok())
         .ok_or_else(|| RpcError::bad_request("req: an object with the field channel, a text"))?;
     Channel::new(&channel).map_err(|invalid| RpcError::bad_request(invalid.to_string()))
 }
@@ -32,8 +31,8 @@ impl Answer {
         let mut name = Vec::new();
         super::publish::write_channel(&mut name, channel);
         let req = [b"{\"channel\":", &name[..], b"}"].concat();
-        self.field("req", &req);
-        self.field("channel", &name);
+        self.field(named!("req"), &req);
+        self.field(named!("channel"), &name);
         super::internal("subscribe", &[&self.finish()])
     }
 }

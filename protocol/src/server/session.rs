@@ -3,15 +3,14 @@
 //! In: the text of each message, and the result of redeeming a token. Out: an [`Event`] for each message.
 //! The states are named for what they await.
 
-use serde_json::value::RawValue;
-
 use crate::answer::Answer;
 use crate::close::Close;
 use crate::command::answer::ClientAnswer;
 use crate::command::call::CallRequest;
 use crate::command::{auth, broadcast, cancel, publish, subscribe};
-use crate::envelope::{Envelope, NoEnvelope, is_falsy, is_too_deep, string};
+use crate::envelope::{Envelope, NoEnvelope, is_falsy, string};
 use crate::error::ErrorCode;
+use crate::json::slice::RawSlice;
 use crate::message::Hello;
 use crate::rpc_error::RpcError;
 use crate::token::Token;
@@ -67,13 +66,13 @@ pub enum Command<'a> {
     /// No longer follow a channel.
     Unsubscribe(Channel, Answer),
     /// Publish on a channel.
-    Publish(Channel, &'a RawValue, Answer),
+    Publish(Channel, RawSlice<'a>, Answer),
     /// Publish on every channel.
-    Broadcast(&'a RawValue, Answer),
+    Broadcast(RawSlice<'a>, Answer),
     /// Say pong.
     Ping(Answer),
     /// Stop the call with this `uuid` (its JSON text), if it runs.
-    Cancel(&'a RawValue, Answer),
+    Cancel(RawSlice<'a>, Answer),
     /// An answer to a call of the server's.
     Answer(ClientAnswer<'a>),
 }
@@ -123,7 +122,7 @@ impl Session {
                 let answer = if self.hello { answer.with_details() } else { answer };
                 Event::Send(answer.error(&RpcError::bad_request("a JSON object with the field rpc")))
             }
-            (State::Ready, Ok(envelope)) if is_too_deep(text) => {
+            (State::Ready, Ok(envelope)) if envelope.is_too_deep() => {
                 let answer = Answer::to(&envelope.without_deep_fields(), self.hello, room);
                 Event::Send(answer.error(&RpcError::bad_request("JSON nested at most 128 deep")))
             }
@@ -191,9 +190,9 @@ enum Parsed<'a> {
     Call(CallRequest<'a>),
     Subscribe(Channel),
     Unsubscribe(Channel),
-    Publish(Channel, &'a RawValue),
-    Broadcast(&'a RawValue),
-    Cancel(&'a RawValue),
+    Publish(Channel, RawSlice<'a>),
+    Broadcast(RawSlice<'a>),
+    Cancel(RawSlice<'a>),
 }
 
 impl<'a> Parsed<'a> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokensocket_protocol::action::{Call, Deadline};
 use tokensocket_protocol::command::call::CallRequest;
-use tokensocket_protocol::{Answer, RawJson, RpcError};
+use tokensocket_protocol::{Answer, RpcError};
 use tokio::time::Instant;
 
 use crate::rpc::router::Router;
@@ -35,7 +35,7 @@ impl Incoming<'_> {
         let deadline =
             timeout.filter(|timeout| *timeout <= MAX_TIMEOUT).map(|timeout| Instant::now() + timeout);
         let call = Call {
-            data: RawJson::copy_of(data),
+            data: data.into(),
             deadline: Deadline(deadline.map(Instant::into_std)),
             context: socket,
             state: &router.state,
@@ -47,7 +47,7 @@ impl Incoming<'_> {
         match action.poll_unpin(cx) {
             Poll::Ready(finished) => Some(answer.outcome(&outcome(&path, finished))),
             Poll::Pending => {
-                let uuid = uuid.map(|uuid| uuid.get().into());
+                let uuid = uuid.map(|uuid| uuid.as_str().into());
                 running.push(path.into_owned(), uuid, deadline, answer, action);
                 None
             }

@@ -68,7 +68,7 @@ impl Routes {
     pub(crate) fn call(&self, path: &str, call: &Call<'_, Socket>) -> ActionFuture {
         let respond = Arc::clone(&self.0);
         let path = format!("/{}", path.replace('.', "/"));
-        let data = call.data.clone();
+        let data = call.data.to_raw();
         async move {
             let query = query(&data);
             let reply = respond(request(Method::POST, &path, &query, data.clone())?).await?;

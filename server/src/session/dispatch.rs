@@ -33,7 +33,7 @@ impl<T: Transport> Driver<T> {
             }
             Command::Answer(answer) => command::answer::run(&self.socket, answer),
             Command::Cancel(uuid, answer) => {
-                self.running.cancel(uuid.get());
+                self.running.cancel(uuid.as_str());
                 // Whatever was cancelled is answered before the cancel itself.
                 self.poll_running(cx);
                 self.answers.push(answer.success());

@@ -2,17 +2,20 @@
 //!
 //! In: a [`WebSocket`]. Out: the messages within its frames.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use tokensocket_protocol::sockjs::{BrokenFraming, Messages};
 use tokensocket_protocol::{Close, sockjs};
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::format::Format;
 use crate::transport::received::Received;
-use crate::transport::websocket::{Stream, WebSocket, frame};
+use crate::transport::websocket::decoder::{Frame, Payload};
+use crate::transport::websocket::{Stream, WebSocket, control, frame};
 use crate::transport::{Incoming, Transport};
 
 /// A SockJS session that lives on one WebSocket.
@@ -25,6 +28,18 @@ pub(crate) struct SockJsWebSocket<S> {
 impl<S: Stream> SockJsWebSocket<S> {
     pub(crate) fn new(socket: WebSocket<S>) -> Self {
         Self { socket, received: VecDeque::new() }
+    }
+
+    /// Reads the SockJS frame `bytes[start..]`. Gives its first message and keeps the others.
+    fn read<'a>(&mut self, bytes: &'a mut [u8], start: usize) -> Result<Option<Cow<'a, str>>, Close> {
+        let Messages { first, others } = sockjs::messages(bytes, start).map_err(|broken| match broken {
+            BrokenFraming::NoTexts => Close::BROKEN_FRAMING,
+            BrokenFraming::NotUtf8 => Close::INVALID_TEXT,
+        })?;
+        if !others.is_empty() {
+            self.received = others.into();
+        }
+        Ok(first)
     }
 }
 
@@ -50,17 +65,23 @@ impl<S: Stream> Transport for SockJsWebSocket<S> {
 
     fn decode<'a>(&mut self, received: &'a mut Received) -> Result<Option<Incoming<'a>>, Close> {
         if let Some(message) = self.received.pop_front() {
+            if self.received.is_empty() {
+                // An idle connection keeps no room: a small frame can have very many messages.
+                self.received = VecDeque::new();
+            }
             return Ok(Some(Incoming::Message(message.into())));
         }
-        match self.socket.decode(received)? {
-            Some(Incoming::Message(frame)) => {
-                let messages = sockjs::messages(&frame).map_err(|_| Close::BROKEN_FRAMING)?;
-                self.received = messages.into();
-                let first = self.received.pop_front();
-                Ok(Some(first.map_or(Incoming::Alive, |message| Incoming::Message(message.into()))))
+        let payload = match self.socket.decode_frame(received)? {
+            Some(Frame::Text(payload)) => payload,
+            other => return Ok(other.map(control)),
+        };
+        let first = match payload {
+            Payload::Whole(frame, header) => self.read(frame, header)?,
+            Payload::Fragments(mut frame) => {
+                self.read(&mut frame, 0)?.map(|message| Cow::Owned(message.into_owned()))
             }
-            other => Ok(other),
-        }
+        };
+        Ok(Some(first.map_or(Incoming::Alive, Incoming::Message)))
     }
 
     fn put_back(&mut self, received: Received, whole: bool) {
@@ -83,5 +104,69 @@ impl<S: Stream> Transport for SockJsWebSocket<S> {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.socket.poll_flush(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+    use std::task::Waker;
+
+    use super::*;
+    use crate::transport::websocket::Wrapped;
+    use crate::transport::websocket::decoder::tests::masked;
+
+    type InMemory = SockJsWebSocket<Wrapped<Cursor<Vec<u8>>>>;
+
+    fn transport(frames: &[Vec<u8>]) -> InMemory {
+        SockJsWebSocket::new(WebSocket::new(Wrapped(Cursor::default()), frames.concat(), 1000))
+    }
+
+    /// The messages of what was read at once.
+    fn messages(transport: &mut InMemory) -> Result<Vec<String>, Close> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut messages = Vec::new();
+        let Poll::Ready(Ok(Some(mut received))) = transport.poll_receive(&mut cx) else {
+            return Ok(messages);
+        };
+        while let Some(incoming) = transport.decode(&mut received)? {
+            if let Incoming::Message(message) = incoming {
+                messages.push(message.into_owned());
+            }
+        }
+        Ok(messages)
+    }
+
+    #[test]
+    fn reads_a_frame_in_place_without_harm_to_its_neighbours() {
+        let frames = [
+            masked(0x81, br#"["a\"b\\","c","\u00e9"]"#),
+            masked(0x81, br#"["d"]"#),
+            masked(0x81, b"[]"),
+            masked(0x01, br#"["e\"f"#),
+            masked(0x80, br#"g","h"]"#),
+            masked(0x81, br#""i\n""#),
+        ];
+        let read = messages(&mut transport(&frames));
+        assert_eq!(read, Ok(["a\"b\\", "c", "é", "d", "e\"fg", "h", "i\n"].map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn tells_broken_text_from_broken_framing() {
+        for (frame, close) in [
+            (&b"[\"a\\n\xff\"]"[..], Close::INVALID_TEXT),
+            (b"[\"a\",\"\xff\"]", Close::INVALID_TEXT),
+            (b"[\"a\",1]", Close::BROKEN_FRAMING),
+            (b"[\"\\ud800\"]", Close::BROKEN_FRAMING),
+        ] {
+            assert_eq!(messages(&mut transport(&[masked(0x81, frame)])), Err(close));
+        }
+    }
+
+    #[test]
+    fn keeps_no_room_for_a_burst_that_was_read() {
+        let mut transport = transport(&[masked(0x81, br#"["a","b","c","d"]"#)]);
+        assert_eq!(messages(&mut transport).map(|messages| messages.len()), Ok(4));
+        assert_eq!(transport.received.capacity(), 0);
     }
 }

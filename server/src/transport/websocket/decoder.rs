@@ -12,12 +12,32 @@ use crate::transport::received::Received;
 /// What a client sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'a> {
-    Text(Cow<'a, str>),
+    Text(Payload<'a>),
     Ping(&'a [u8]),
     /// A pong, or an empty binary message.
     Pong,
     /// A close, with the code and reason it gave.
     Close(Option<Close>),
+}
+
+/// A text message, not known to be text yet.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Payload<'a> {
+    /// In one frame, where it was received: behind the frame's header, which is so many bytes long.
+    Whole(&'a mut [u8], usize),
+    /// Put together from fragments.
+    Fragments(Vec<u8>),
+}
+
+impl<'a> Payload<'a> {
+    /// Checks that it is text.
+    pub(crate) fn into_text(self) -> Result<Cow<'a, str>, Close> {
+        match self {
+            Self::Whole(frame, header) => std::str::from_utf8(&frame[header..]).map(Cow::Borrowed).ok(),
+            Self::Fragments(message) => String::from_utf8(message).map(Cow::Owned).ok(),
+        }
+        .ok_or(Close::INVALID_TEXT)
+    }
 }
 
 /// What is known of one connection's frames.
@@ -54,8 +74,8 @@ impl Decoder {
             unmask(fragment, header.mask);
             self.fragments.get_or_insert_default().extend_from_slice(fragment);
         };
-        let payload = received.take(header.size + header.length);
-        self.frame(&header, &mut payload[header.size..]).map(Some)
+        let frame = received.take(header.size + header.length);
+        self.frame(&header, frame).map(Some)
     }
 
     /// Checks as much of a frame as its header tells.
@@ -92,20 +112,17 @@ impl Decoder {
         Ok(Some(Header { fin, opcode, mask: [a, b, c, d], length, size: 6 + extended }))
     }
 
-    fn frame<'a>(&mut self, header: &Header, payload: &'a mut [u8]) -> Result<Frame<'a>, Close> {
+    fn frame<'a>(&mut self, header: &Header, frame: &'a mut [u8]) -> Result<Frame<'a>, Close> {
+        let payload = &mut frame[header.size..];
         unmask(payload, header.mask);
         match header.opcode {
             0 => {
                 let mut message = self.fragments.take().unwrap_or_default();
                 message.extend_from_slice(payload);
-                String::from_utf8(message)
-                    .map(|text| Frame::Text(text.into()))
-                    .map_err(|_| Close::INVALID_TEXT)
+                Ok(Frame::Text(Payload::Fragments(message)))
             }
-            1 => std::str::from_utf8(payload)
-                .map(|text| Frame::Text(text.into()))
-                .map_err(|_| Close::INVALID_TEXT),
-            9 => Ok(Frame::Ping(payload)),
+            1 => Ok(Frame::Text(Payload::Whole(frame, header.size))),
+            9 => Ok(Frame::Ping(&frame[header.size..])),
             2 | 10 => Ok(Frame::Pong),
             _ => closed(payload).map(Frame::Close),
         }
@@ -125,28 +142,29 @@ fn closed(payload: &[u8]) -> Result<Option<Close>, Close> {
     Ok(Some(Close::new(code, reason.to_owned())))
 }
 
-/// Removes a mask (section 5.3), eight bytes at a time.
+/// Removes a mask (section 5.3), in steps that the compiler makes of wide instructions.
 fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     let [a, b, c, d] = mask;
-    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    let mut chunks = payload.chunks_exact_mut(8);
-    for chunk in &mut chunks {
-        let mut word = [0; 8];
-        word.copy_from_slice(chunk);
-        chunk.copy_from_slice(&(u64::from_ne_bytes(word) ^ wide).to_ne_bytes());
+    let wide = [a, b, c, d, a, b, c, d, a, b, c, d, a, b, c, d];
+    let (chunks, rest) = payload.as_chunks_mut::<16>();
+    for chunk in chunks {
+        for (byte, mask) in chunk.iter_mut().zip(wide) {
+            *byte ^= mask;
+        }
     }
-    for (byte, mask) in chunks.into_remainder().iter_mut().zip(mask.iter().cycle()) {
-        *byte ^= mask;
-    }
+    let mut last = [0; 16];
+    last[..rest.len()].copy_from_slice(rest);
+    let last = (u128::from_ne_bytes(last) ^ u128::from_ne_bytes(wide)).to_ne_bytes();
+    rest.copy_from_slice(&last[..rest.len()]);
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::transport::received::Leftover;
 
     /// A client's frame, masked.
-    fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
         let mask = [1, 2, 3, 4];
         let mut frame = Vec::new();
         super::super::frame::push_header(&mut frame, first, payload.len());
@@ -168,7 +186,10 @@ mod tests {
             let read = leftover.poll_receive(&mut piece, &mut cx);
             let std::task::Poll::Ready(Ok(Some(mut received))) = read else { break };
             while let Some(frame) = decoder.decode(&mut received)? {
-                found.push(format!("{frame:?}"));
+                found.push(match frame {
+                    Frame::Text(payload) => format!("Text({:?})", payload.into_text()?),
+                    other => format!("{other:?}"),
+                });
             }
             leftover.put_back(received, false);
         }

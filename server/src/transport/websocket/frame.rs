@@ -27,12 +27,38 @@ pub(crate) fn push_header(out: &mut Vec<u8>, opcode: u8, length: usize) {
     }
 }
 
-/// Puts a header before a payload that stands at the end of `out` already, from `start` on.
-pub(crate) fn insert_header(out: &mut Vec<u8>, start: usize, opcode: u8) {
-    let end = out.len();
-    push_header(out, opcode, end - start);
-    let size = out.len() - end;
-    out[start..].rotate_right(size);
+/// How long the header is of a frame without a mask, in bytes.
+fn header_size(length: usize) -> usize {
+    match length {
+        0..126 => 2,
+        126..65_536 => 4,
+        _ => MAX_HEADER,
+    }
+}
+
+/// Appends a frame whose payload `write` appends, some `expected` bytes: where these need a header of
+/// another size, the payload is moved.
+pub(crate) fn push_with(out: &mut Vec<u8>, opcode: u8, expected: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    let room = header_size(expected);
+    out.extend_from_slice(&[0; MAX_HEADER][..room]);
+    write(out);
+    let length = out.len() - start - room;
+    let size = header_size(length);
+    if size != room {
+        out.splice(start..start + room, [0; MAX_HEADER].into_iter().take(size));
+    }
+    match &mut out[start..start + size] {
+        [first, second] => [*first, *second] = [opcode, u8::try_from(length).unwrap_or(125)],
+        [first, second, high, low] => {
+            [*first, *second] = [opcode, 126];
+            [*high, *low] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
+        }
+        header => {
+            header[..2].copy_from_slice(&[opcode, 127]);
+            header[2..].copy_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
 }
 
 fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
@@ -74,12 +100,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn inserts_what_it_would_have_pushed() {
-        for length in [0, 125, 126, 70_000] {
-            let payload = vec![b'x'; length];
-            let mut out = [b"before", &payload[..]].concat();
-            insert_header(&mut out, 6, TEXT);
-            assert_eq!(out, [b"before", &text(&payload)[..]].concat());
+    fn writes_the_header_that_the_payload_needs_whatever_was_expected() {
+        for expected in [0, 126, 70_000] {
+            for length in [0, 125, 126, 65_535, 65_536] {
+                let payload = vec![b'x'; length];
+                let mut out = b"before".to_vec();
+                push_with(&mut out, TEXT, expected, |out| out.extend_from_slice(&payload));
+                assert_eq!(out, [b"before", &text(&payload)[..]].concat());
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! In: an upgraded stream. Out: messages. The handshake is `http/upgrade.rs`.
 
-mod decoder;
+pub(crate) mod decoder;
 pub(crate) mod frame;
 
 use std::io;
@@ -93,6 +93,27 @@ impl<S: Stream> WebSocket<S> {
     pub(crate) fn new(stream: S, read: Vec<u8>, max_message_bytes: usize) -> Self {
         Self { stream, decoder: Decoder::new(max_message_bytes), leftover: Leftover::new(read) }
     }
+
+    /// The next frame of what was read.
+    pub(crate) fn decode_frame<'a>(
+        &mut self,
+        received: &'a mut Received,
+    ) -> Result<Option<Frame<'a>>, Close> {
+        self.decoder.decode(received)
+    }
+}
+
+/// What a frame means that is no message.
+pub(crate) fn control(frame: Frame<'_>) -> Incoming<'_> {
+    match frame {
+        Frame::Ping(payload) => Incoming::Answer(frame::pong(payload).into()),
+        Frame::Text(_) | Frame::Pong => Incoming::Alive,
+        Frame::Close(Some(close)) => {
+            let answer = frame::close(&Close::new(close.code, "")).into();
+            Incoming::Closing(close, answer)
+        }
+        Frame::Close(None) => Incoming::Closing(NO_STATUS, frame::close_without_code().into()),
+    }
 }
 
 impl<S: Stream> Transport for WebSocket<S> {
@@ -113,16 +134,11 @@ impl<S: Stream> Transport for WebSocket<S> {
     }
 
     fn decode<'a>(&mut self, received: &'a mut Received) -> Result<Option<Incoming<'a>>, Close> {
-        Ok(self.decoder.decode(received)?.map(|frame| match frame {
-            Frame::Text(text) => Incoming::Message(text),
-            Frame::Ping(payload) => Incoming::Answer(frame::pong(payload).into()),
-            Frame::Pong => Incoming::Alive,
-            Frame::Close(Some(close)) => {
-                let answer = frame::close(&Close::new(close.code, "")).into();
-                Incoming::Closing(close, answer)
-            }
-            Frame::Close(None) => Incoming::Closing(NO_STATUS, frame::close_without_code().into()),
-        }))
+        let incoming = |frame| match frame {
+            Frame::Text(payload) => payload.into_text().map(Incoming::Message),
+            other => Ok(control(other)),
+        };
+        self.decode_frame(received)?.map(incoming).transpose()
     }
 
     fn put_back(&mut self, received: Received, whole: bool) {
