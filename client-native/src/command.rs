@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokensocket_protocol::client::CallError;
+use tokensocket_protocol::client::handle::Buffer;
 use tokensocket_protocol::{Channel, RawJson};
 use tokio::sync::oneshot;
-
-use crate::subscription::Buffer;
 
 pub(crate) type Outcome = Result<RawJson, CallError<RawJson>>;
 

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokensocket_protocol::action::Deadline;
+use tokensocket_protocol::client::handle::{Buffer, Listeners, Subscribers};
 use tokensocket_protocol::client::{
     CallId, ConnectionError, Event as SessionEvent, Output, Session, State as ConnectionState,
 };
@@ -29,10 +30,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::command::{Command, Control, Outcome, Request};
 use crate::invocations::{Invocation, Invocations};
-use crate::listeners::{Event, EventName, Listeners};
 use crate::socket::{Shared, Status, TokenSocket};
-use crate::subscribers::Subscribers;
-use crate::subscription::Buffer;
 use crate::token::TokenRequest;
 use crate::transport::{Opening, Transport};
 
@@ -270,22 +268,11 @@ impl Driver {
             SessionEvent::Ready(outcome) => {
                 self.status.send_modify(|status| status.ready = Some(outcome.clone()));
             }
-            SessionEvent::Message { channel, message } => {
-                self.subscribers.publish(channel, message);
-                if !self.listeners.hears(EventName::Message) {
-                    return;
-                }
-            }
-            SessionEvent::SubscriptionLost { channel, failure } => {
-                let error = failure.clone().map(Into::into);
-                self.subscribers.lose(channel, error.as_ref());
-            }
             SessionEvent::Ignored => tracing::debug!("a message of the server was not understood"),
             _ => {}
         }
-        if let Some(event) = Event::from_session(event) {
-            self.listeners.emit(&event);
-        }
+        self.subscribers.tell(&event);
+        self.listeners.tell(event);
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use tokensocket_protocol::RawJson;
+use tokensocket_protocol::client::handle::Error;
 
 use crate::command::Request;
-use crate::error::Error;
 use crate::socket::TokenSocket;
 
 /// A call that nothing was sent of yet: await it to send it.

@@ -8,6 +8,9 @@ use parking_lot::RwLock;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokensocket_protocol::action::{Call, FromCall, InvalidAction, StateMap};
+use tokensocket_protocol::client::handle::{
+    Buffer, Error, Event, EventName, Listener, Listeners, UnknownEvent,
+};
 use tokensocket_protocol::client::{ConnectionError, State as ConnectionState};
 use tokensocket_protocol::{Channel, RawJson, RpcError};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -15,10 +18,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::builder::Builder;
 use crate::command::{Command, Control, Outcome, Request};
-use crate::error::Error;
-use crate::listeners::{Event, EventName, Listener, Listeners, UnknownEvent};
 use crate::rpc::Rpc;
-use crate::subscription::{Buffer, Subscription};
+use crate::subscription::Subscription;
 
 /// Actions that a server may call on a client.
 pub type Actions = tokensocket_protocol::action::Actions<TokenSocket>;

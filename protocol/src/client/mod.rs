@@ -43,6 +43,8 @@ mod calls;
 mod config;
 mod error;
 mod event;
+#[cfg(feature = "json")]
+pub mod handle;
 mod heartbeat;
 mod invocations;
 mod offline;
@@ -50,6 +52,7 @@ mod random;
 mod receiving;
 mod sending;
 mod session;
+mod sorted;
 mod subscriptions;
 
 pub use backoff::{MAX_DELAY, MAX_HINT, MIN_DELAY};

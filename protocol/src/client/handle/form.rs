@@ -2,10 +2,11 @@
 //!
 //! In: a JSON object. Out: `a=1&b[c]=d`, percent-encoded. Nested objects and arrays become nested keys.
 
+use form_urlencoded::Serializer;
 use serde_json::Value;
-use url::form_urlencoded::Serializer;
 
-pub(crate) fn encode(fields: &serde_json::Map<String, Value>) -> String {
+/// Writes the fields as a query, without a leading `?`.
+pub fn encode(fields: &serde_json::Map<String, Value>) -> String {
     let mut form = Serializer::new(String::new());
     for (key, value) in fields {
         append(&mut form, key, value);

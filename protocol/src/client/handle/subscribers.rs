@@ -6,16 +6,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokensocket_protocol::{RawJson, RpcError};
+use super::buffer::Buffer;
+use crate::client::Event;
+use crate::raw_json::RawJson;
+use crate::rpc_error::RpcError;
 
-use crate::subscription::Buffer;
-
-#[derive(Default)]
-pub(crate) struct Subscribers {
+/// The readers of every channel.
+#[derive(Default, Debug)]
+pub struct Subscribers {
     channels: HashMap<String, Readers>,
 }
 
-#[derive(Default)]
+#[derive(Default, Debug)]
 struct Readers {
     buffers: Vec<Arc<Buffer>>,
     /// The channel is wanted without a reader.
@@ -23,12 +25,13 @@ struct Readers {
 }
 
 impl Subscribers {
-    pub(crate) fn join(&mut self, channel: &str, buffer: Arc<Buffer>) {
+    /// A reader comes.
+    pub fn join(&mut self, channel: &str, buffer: Arc<Buffer>) {
         self.channels.entry(channel.to_owned()).or_default().buffers.push(buffer);
     }
 
     /// A subscribe failed: whoever else reads the channel goes on.
-    pub(crate) fn fail(&mut self, channel: &str, buffer: &Arc<Buffer>) {
+    pub fn fail(&mut self, channel: &str, buffer: &Arc<Buffer>) {
         buffer.end();
         let Some(readers) = self.channels.get_mut(channel) else { return };
         readers.buffers.retain(|other| !Arc::ptr_eq(other, buffer));
@@ -38,7 +41,7 @@ impl Subscribers {
     }
 
     /// A reader leaves. Says whether nobody wants the channel any more.
-    pub(crate) fn leave(&mut self, channel: &str, buffer: &Arc<Buffer>, detached: bool) -> bool {
+    pub fn leave(&mut self, channel: &str, buffer: &Arc<Buffer>, detached: bool) -> bool {
         let Some(readers) = self.channels.get_mut(channel) else { return false };
         let before = readers.buffers.len();
         readers.buffers.retain(|other| !Arc::ptr_eq(other, buffer));
@@ -53,7 +56,22 @@ impl Subscribers {
         true
     }
 
-    pub(crate) fn publish(&self, channel: &str, data: &RawJson) {
+    /// Something happened: a publication goes to all readers of its channel, and those of a channel that
+    /// the server takes away hear why.
+    pub fn tell(&mut self, event: &Event<RawJson>) {
+        match event {
+            Event::Message { channel, message } => self.publish(channel, message),
+            Event::SubscriptionLost { channel, failure } => {
+                let error: Option<RpcError> = failure.clone().map(Into::into);
+                for buffer in self.take(channel) {
+                    buffer.lose(error.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn publish(&self, channel: &str, data: &RawJson) {
         if let Some(readers) = self.channels.get(channel) {
             for buffer in &readers.buffers {
                 buffer.push(data.clone());
@@ -62,20 +80,14 @@ impl Subscribers {
     }
 
     /// The user unsubscribes.
-    pub(crate) fn end(&mut self, channel: &str) {
+    pub fn end(&mut self, channel: &str) {
         for buffer in self.take(channel) {
             buffer.end();
         }
     }
 
-    /// The server takes the channel away.
-    pub(crate) fn lose(&mut self, channel: &str, error: Option<&RpcError>) {
-        for buffer in self.take(channel) {
-            buffer.lose(error.cloned());
-        }
-    }
-
-    pub(crate) fn end_all(&mut self) {
+    /// The client has ended.
+    pub fn end_all(&mut self) {
         for buffer in self.channels.drain().flat_map(|(_, readers)| readers.buffers) {
             buffer.end();
         }

@@ -1,14 +1,14 @@
 //! Functions that are called when something happens: the EventEmitter style.
 //!
-//! In: functions by event, events from the driver. Out: calls, one after the other, on the driver's task.
+//! In: functions by event, events from the driver. Out: calls, one after the other, where the driver runs.
 //! No lock is held while a function runs, so a listener may add and remove listeners.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use parking_lot::Mutex;
-use tokensocket_protocol::RawJson;
-use tokensocket_protocol::client::{ConnectionError, Event as SessionEvent};
+use crate::client::{ConnectionError, Event as SessionEvent};
+use crate::raw_json::RawJson;
+use crate::threads::MaybeSync;
 
 /// What listeners hear of.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,7 +17,7 @@ pub enum Event {
     /// `ready`: the first attempt to connect is over. Comes once.
     Ready(Result<(), ConnectionError>),
     /// `reconnect`: any later attempt is over. After an error the client tries again, unless its state
-    /// is [`ConnectionState::Ended`](crate::ConnectionState::Ended).
+    /// is [`State::Ended`](crate::client::State::Ended).
     Reconnect(Result<(), ConnectionError>),
     /// `disconnect`: a connection that was ready is lost.
     Disconnect(ConnectionError),
@@ -35,16 +35,22 @@ pub enum Event {
 #[error("there is no event {0:?}: listen to ready, reconnect, disconnect or message")]
 pub struct UnknownEvent(pub String);
 
+/// The names of the [`Event`]s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EventName {
+pub enum EventName {
+    /// `ready`
     Ready,
+    /// `reconnect`
     Reconnect,
+    /// `disconnect`
     Disconnect,
+    /// `message`
     Message,
 }
 
 impl EventName {
-    pub(crate) fn parse(name: &str) -> Result<Self, UnknownEvent> {
+    /// Reads a name.
+    pub fn parse(name: &str) -> Result<Self, UnknownEvent> {
         match name {
             "ready" => Ok(Self::Ready),
             "reconnect" => Ok(Self::Reconnect),
@@ -66,7 +72,7 @@ impl EventName {
 
 impl Event {
     /// `None` for what listeners do not hear of.
-    pub(crate) fn from_session(event: SessionEvent<RawJson>) -> Option<Self> {
+    fn from_session(event: SessionEvent<RawJson>) -> Option<Self> {
         match event {
             SessionEvent::Ready(outcome) => Some(Self::Ready(outcome)),
             SessionEvent::Reconnect(outcome) => Some(Self::Reconnect(outcome)),
@@ -77,7 +83,10 @@ impl Event {
     }
 }
 
+#[cfg(not(target_family = "wasm"))]
 type Function = Arc<dyn Fn(&Event) + Send + Sync>;
+#[cfg(target_family = "wasm")]
+type Function = Arc<dyn Fn(&Event)>;
 
 #[derive(Default)]
 struct Inner {
@@ -86,15 +95,16 @@ struct Inner {
     ready: Option<Event>,
 }
 
-#[derive(Clone, Default)]
-pub(crate) struct Listeners(Arc<Mutex<Inner>>);
+/// All functions that listen to one client. Cloning gives another handle to the same list.
+#[derive(Clone, Default, Debug)]
+pub struct Listeners(Arc<Mutex<Inner>>);
 
 impl Listeners {
     /// Adds a function. One for `ready` is called at once when the first attempt is over already.
-    pub(crate) fn add(&self, name: EventName, function: impl Fn(&Event) + Send + Sync + 'static) -> Listener {
+    pub fn add(&self, name: EventName, function: impl Fn(&Event) + MaybeSync + 'static) -> Listener {
         let function: Function = Arc::new(function);
         let (id, ready) = {
-            let mut inner = self.0.lock();
+            let mut inner = lock(&self.0);
             inner.last += 1;
             let id = inner.last;
             inner.functions.push((id, name, Arc::clone(&function)));
@@ -106,15 +116,22 @@ impl Listeners {
         Listener { id, listeners: Arc::downgrade(&self.0) }
     }
 
-    /// Whether anybody hears of this event.
-    pub(crate) fn hears(&self, name: EventName) -> bool {
-        self.0.lock().functions.iter().any(|(_, other, _)| *other == name)
+    /// Something happened: calls everybody who listens to it. A function that panics is logged and hurts
+    /// nobody.
+    pub fn tell(&self, event: SessionEvent<RawJson>) {
+        let nobody_reads = || !lock(&self.0).functions.iter().any(|(_, name, _)| *name == EventName::Message);
+        if matches!(event, SessionEvent::Message { .. }) && nobody_reads() {
+            return;
+        }
+        if let Some(event) = Event::from_session(event) {
+            self.emit(&event);
+        }
     }
 
-    pub(crate) fn emit(&self, event: &Event) {
+    fn emit(&self, event: &Event) {
         let name = EventName::of(event);
         let functions: Vec<Function> = {
-            let mut inner = self.0.lock();
+            let mut inner = lock(&self.0);
             if name == EventName::Ready {
                 inner.ready = Some(event.clone());
             }
@@ -125,6 +142,11 @@ impl Listeners {
             call(&function, event);
         }
     }
+}
+
+/// Nothing that runs under the lock can leave the list half changed.
+fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
+    inner.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn call(function: &Function, event: &Event) {
@@ -145,7 +167,7 @@ impl Listener {
     /// Removes the listener. It may still be running on another thread.
     pub fn remove(&self) {
         if let Some(inner) = self.listeners.upgrade() {
-            inner.lock().functions.retain(|(id, ..)| *id != self.id);
+            lock(&inner).functions.retain(|(id, ..)| *id != self.id);
         }
     }
 }
