@@ -3,7 +3,7 @@
 //! In: text from a peer or from the application. Out: a [`Channel`] that is known to be usable, or the
 //! reason why it is not. Knows nothing of subscribers.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,7 +22,10 @@ pub struct Channel(Arc<str>);
 impl Channel {
     /// Checks `name` and keeps it.
     pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidChannel> {
-        let name = name.as_ref();
+        Self::parse(name.as_ref())
+    }
+
+    fn parse(name: &str) -> Result<Self, InvalidChannel> {
         if name.is_empty() {
             return Err(InvalidChannel::Empty);
         }
@@ -45,22 +48,42 @@ impl Channel {
 }
 
 /// Why a text is no channel name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidChannel {
     /// The name has no characters.
-    #[error("a channel name needs at least one character")]
     Empty,
     /// The name has more than [`MAX_CHANNEL_BYTES`] bytes.
-    #[error("a channel name has at most {MAX_CHANNEL_BYTES} bytes, this one has {0}")]
     TooLong(usize),
     /// The name has a control character, such as a line feed.
-    #[error("a channel name has no control characters")]
     ControlCharacter,
     /// The name is one of [`RESERVED_CHANNELS`].
-    #[error("this channel name is reserved")]
     Reserved,
 }
+
+impl InvalidChannel {
+    /// What is wrong with the name, for people. Without `Display`'s machinery, which pages would download.
+    pub fn message(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Empty => "a channel name needs at least one character",
+            Self::TooLong(bytes) => {
+                let mut text = "a channel name has at most 255 bytes, this one has ".to_owned();
+                text.push_str(itoa::Buffer::new().format(u64::try_from(*bytes).unwrap_or(u64::MAX)));
+                return Cow::Owned(text);
+            }
+            Self::ControlCharacter => "a channel name has no control characters",
+            Self::Reserved => "this channel name is reserved",
+        })
+    }
+}
+
+impl fmt::Display for InvalidChannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message())
+    }
+}
+
+impl std::error::Error for InvalidChannel {}
 
 impl Borrow<str> for Channel {
     fn borrow(&self) -> &str {

@@ -53,6 +53,21 @@ impl Token {
         self.half(8, |half| half)
     }
 
+    /// The canonical text.
+    pub(crate) fn text(&self) -> String {
+        const DIGITS: &str = "0123456789abcdef-";
+        let mut text = String::with_capacity(36);
+        for (index, byte) in self.0.iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                text.push_str(&DIGITS[16..]);
+            }
+            for digit in [usize::from(byte >> 4), usize::from(byte & 15)] {
+                text.push_str(&DIGITS[digit..=digit]);
+            }
+        }
+        text
+    }
+
     fn half<R>(&self, from: usize, read: impl FnOnce([u8; 8]) -> R) -> R {
         let mut half = [0; 8];
         half.copy_from_slice(&self.0[from..from + 8]);
@@ -75,13 +90,7 @@ fn nibble(digit: u8) -> Result<u8, MalformedToken> {
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, byte) in self.0.iter().enumerate() {
-            if matches!(index, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
+        f.write_str(&self.text())
     }
 }
 

@@ -41,8 +41,8 @@ impl Backoff {
         }
         let delay = self.next;
         self.next = (delay * FACTOR).min(MAX_DELAY);
-        let half = u64::try_from(delay.as_micros() / 2).unwrap_or(u64::MAX);
-        delay + Duration::from_micros(random % (half + 1))
+        let micros = delay.as_secs() * 1_000_000 + u64::from(delay.subsec_micros());
+        delay + Duration::from_micros(random % (micros / 2 + 1))
     }
 }
 

@@ -1,13 +1,13 @@
 //! The requests that are not done: which exist, when they run out of time, which message each waits for.
 //!
-//! In: a request with its deadline; the uuid it was sent under. Out: each request once, by its id, by its
-//! uuid or when its time is over. Removing it here is what makes an answer count exactly once.
+//! In: a request with its deadline; the number of the message it was sent as. Out: each request once, by
+//! its id, by its message or when its time is over. Removing it here is what makes an answer count exactly once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::CallId;
+use super::random::Number;
+use super::sorted::Sorted;
 use crate::channel::Channel;
 
 /// Where a request is.
@@ -15,8 +15,8 @@ use crate::channel::Channel;
 pub(super) enum Place {
     /// Waits to be sent.
     Queued,
-    /// Sent under this uuid.
-    Sent(Arc<str>),
+    /// Sent as this message.
+    Sent(Number),
     /// A subscribe whose connection was lost, which the renewal after the reconnect will resolve.
     Renewal(Channel),
 }
@@ -43,11 +43,11 @@ struct Call {
 
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    open: BTreeMap<CallId, Call>,
-    deadlines: BTreeSet<(Duration, CallId)>,
-    sent: HashMap<Arc<str>, Sent>,
-    /// The subscribe messages among those that were sent, oldest first.
-    subscribes: HashMap<Channel, VecDeque<Arc<str>>>,
+    open: Sorted<CallId, Call>,
+    /// No request's deadline is before that. Most requests are done long before theirs, so that it is
+    /// looked for when this one has come, and not each time.
+    next_deadline: Option<Duration>,
+    sent: Sorted<Number, Sent>,
     in_flight: usize,
     last: u64,
 }
@@ -57,48 +57,43 @@ impl Calls {
     pub(super) fn open(&mut self, deadline: Option<Duration>) -> CallId {
         self.last += 1;
         let call = CallId(self.last);
-        if let Some(deadline) = deadline {
-            self.deadlines.insert((deadline, call));
-        }
-        self.open.insert(call, Call { deadline, place: Place::Queued });
+        self.next_deadline = earlier(self.next_deadline, deadline);
+        self.open.push(call, Call { deadline, place: Place::Queued });
         call
     }
 
     /// Takes a request out, with the place where it was; `None` when it is done already.
     pub(super) fn close(&mut self, call: CallId) -> Option<Place> {
-        let Call { deadline, place } = self.open.remove(&call)?;
-        if let Some(deadline) = deadline {
-            self.deadlines.remove(&(deadline, call));
-        }
+        let Call { place, .. } = self.open.remove(call)?;
         if matches!(place, Place::Sent(_)) {
             self.in_flight -= 1;
+        }
+        if self.open.len() == 0 {
+            self.next_deadline = None;
         }
         Some(place)
     }
 
-    /// The requests were sent as the message `uuid`.
-    pub(super) fn send(&mut self, uuid: &Arc<str>, sent: Sent) {
+    /// The requests were sent as this message.
+    pub(super) fn send(&mut self, message: Number, sent: Sent) {
         let calls = match &sent {
             Sent::Call(call) | Sent::Unsubscribe(call) => std::slice::from_ref(call),
             Sent::Subscribe { calls, .. } => calls,
         };
         for call in calls {
-            if let Some(call) = self.open.get_mut(call) {
+            if let Some(call) = self.open.get_mut(*call) {
                 if !matches!(call.place, Place::Sent(_)) {
                     self.in_flight += 1;
                 }
-                call.place = Place::Sent(Arc::clone(uuid));
+                call.place = Place::Sent(message);
             }
         }
-        if let Sent::Subscribe { channel, .. } = &sent {
-            self.subscribes.entry(channel.clone()).or_default().push_back(Arc::clone(uuid));
-        }
-        self.sent.insert(Arc::clone(uuid), sent);
+        self.sent.push(message, sent);
     }
 
     /// A subscribe was sent, but its connection was lost: the renewal of its channel will resolve it.
     pub(super) fn renew(&mut self, call: CallId, channel: &Channel) {
-        if let Some(call) = self.open.get_mut(&call) {
+        if let Some(call) = self.open.get_mut(call) {
             if matches!(call.place, Place::Sent(_)) {
                 self.in_flight -= 1;
             }
@@ -107,49 +102,38 @@ impl Calls {
     }
 
     /// What the message waits for, which now came.
-    pub(super) fn take_sent(&mut self, uuid: &str) -> Option<Sent> {
-        let sent = self.sent.remove(uuid)?;
-        if let Sent::Subscribe { channel, .. } = &sent
-            && let Some(uuids) = self.subscribes.get_mut(channel)
-        {
-            uuids.retain(|other| **other != *uuid);
-            if uuids.is_empty() {
-                self.subscribes.remove(channel);
-            }
-        }
-        Some(sent)
+    pub(super) fn take_sent(&mut self, message: Number) -> Option<Sent> {
+        self.sent.remove(message)
     }
 
     /// The oldest subscribe message for this channel that waits for its answer.
     pub(super) fn take_subscribe(&mut self, channel: &str) -> Option<Sent> {
-        let uuid = Arc::clone(self.subscribes.get(channel)?.front()?);
-        self.take_sent(&uuid)
+        let message = self.sent.iter().find_map(|(message, sent)| match sent {
+            Sent::Subscribe { channel: other, .. } if other.as_str() == channel => Some(*message),
+            _ => None,
+        })?;
+        self.take_sent(message)
     }
 
     /// What the message waits for.
-    pub(super) fn sent_mut(&mut self, uuid: &str) -> Option<&mut Sent> {
-        self.sent.get_mut(uuid)
+    pub(super) fn sent_mut(&mut self, message: Number) -> Option<&mut Sent> {
+        self.sent.get_mut(message)
     }
 
     /// Whether a request waits for the answer to a subscribe message of that time.
     pub(super) fn asks_for(&self, channel: &Channel, time: u64) -> bool {
-        let mut uuids = self.subscribes.get(channel).into_iter().flatten();
-        uuids.any(|uuid| match self.sent.get(uuid) {
-            Some(Sent::Subscribe { since, calls, .. }) => *since == time && !calls.is_empty(),
+        self.sent.iter().any(|(_, sent)| match sent {
+            Sent::Subscribe { channel: other, since, calls } => {
+                *since == time && !calls.is_empty() && other == channel
+            }
             _ => false,
         })
     }
 
     /// Everything that waits for an answer, which will not come: the connection is gone. In the order
-    /// in which the requests were made.
-    pub(super) fn take_all_sent(&mut self) -> Vec<Sent> {
-        self.subscribes.clear();
-        let mut sent: Vec<Sent> = self.sent.drain().map(|(_, sent)| sent).collect();
-        sent.sort_by_key(|sent| match sent {
-            Sent::Call(call) | Sent::Unsubscribe(call) => Some(*call),
-            Sent::Subscribe { calls, .. } => calls.first().copied(),
-        });
-        sent
+    /// in which the requests were sent.
+    pub(super) fn take_all_sent(&mut self) -> impl Iterator<Item = Sent> + use<> {
+        std::mem::take(&mut self.sent).into_values()
     }
 
     /// How many requests wait for an answer.
@@ -158,20 +142,36 @@ impl Calls {
     }
 
     pub(super) fn deadline(&self, call: CallId) -> Option<Duration> {
-        self.open.get(&call)?.deadline
+        self.open.get(call)?.deadline
     }
 
+    /// When to look again for a request whose time is over. There may be none then.
     pub(super) fn next_deadline(&self) -> Option<Duration> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        self.next_deadline
     }
 
-    /// A request whose time is over.
-    pub(super) fn expired(&self, now: Duration) -> Option<CallId> {
-        self.deadlines.first().filter(|(deadline, _)| *deadline <= now).map(|(_, call)| *call)
+    /// The requests whose time is over, oldest first.
+    pub(super) fn expired(&mut self, now: Duration) -> Vec<CallId> {
+        if self.next_deadline.is_none_or(|next| next > now) {
+            return Vec::new();
+        }
+        let mut expired = Vec::new();
+        self.next_deadline = None;
+        for (call, Call { deadline, .. }) in self.open.iter() {
+            match deadline {
+                Some(deadline) if *deadline <= now => expired.push(*call),
+                deadline => self.next_deadline = earlier(self.next_deadline, *deadline),
+            }
+        }
+        expired
     }
 
     /// Every request that is not done, in order.
     pub(super) fn all(&self) -> Vec<CallId> {
-        self.open.keys().copied().collect()
+        self.open.iter().map(|(call, _)| *call).collect()
     }
+}
+
+fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    one.into_iter().chain(other).min()
 }

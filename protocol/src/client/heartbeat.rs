@@ -41,6 +41,18 @@ impl Heartbeat {
         self.next_ping.into_iter().chain(self.silent_at).min()
     }
 
+    /// There is reason to look now. Says whether to ping: not when a pong is awaited already. One that is
+    /// overdue counts anew, since whoever slept has not listened.
+    pub(super) fn wake(&mut self, now: Duration) -> bool {
+        let Some(interval) = self.interval else { return false };
+        if self.silent_at.is_some_and(|at| at > now) {
+            return false;
+        }
+        self.next_ping = Some(now.saturating_add(interval));
+        self.silent_at = Some(now.saturating_add(self.timeout));
+        true
+    }
+
     pub(super) fn poll(&mut self, now: Duration) -> Option<Beat> {
         if self.silent_at.is_some_and(|at| at <= now) {
             return Some(Beat::Silent);

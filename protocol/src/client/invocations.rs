@@ -2,12 +2,12 @@
 //!
 //! In: a call's `fid` and deadline. Out: each `fid` once, when it is answered, cancelled or out of time.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 #[derive(Debug)]
 pub(super) struct Invocations {
-    running: HashMap<String, Option<Duration>>,
+    /// Few: what every look at the clock goes through.
+    running: Vec<(String, Option<Duration>)>,
     max: usize,
 }
 
@@ -23,38 +23,40 @@ pub(super) enum Admission {
 
 impl Invocations {
     pub(super) fn new(max: usize) -> Self {
-        Self { running: HashMap::new(), max }
+        Self { running: Vec::new(), max }
     }
 
     pub(super) fn start(&mut self, fid: &str, deadline: Option<Duration>) -> Admission {
-        if self.running.contains_key(fid) {
+        if self.running.iter().any(|(other, _)| other == fid) {
             return Admission::Duplicate;
         }
         if self.running.len() >= self.max {
             return Admission::Overloaded;
         }
-        self.running.insert(fid.to_owned(), deadline);
+        self.running.push((fid.to_owned(), deadline));
         Admission::Run
     }
 
     /// Whether the call was running until now.
     pub(super) fn finish(&mut self, fid: &str) -> bool {
-        self.running.remove(fid).is_some()
+        self.take(|(other, _)| other == fid).is_some()
     }
 
     pub(super) fn next_deadline(&self) -> Option<Duration> {
-        self.running.values().flatten().min().copied()
+        self.running.iter().filter_map(|(_, deadline)| *deadline).min()
     }
 
     /// Takes out a call whose time is over.
     pub(super) fn take_expired(&mut self, now: Duration) -> Option<String> {
-        let expired = |deadline: &Option<Duration>| deadline.is_some_and(|deadline| deadline <= now);
-        let fid = self.running.iter().find(|(_, deadline)| expired(deadline))?.0.clone();
-        self.running.remove(&fid);
-        Some(fid)
+        self.take(|(_, deadline)| deadline.is_some_and(|deadline| deadline <= now))
     }
 
     pub(super) fn take_all(&mut self) -> Vec<String> {
-        self.running.drain().map(|(fid, _)| fid).collect()
+        std::mem::take(&mut self.running).into_iter().map(|(fid, _)| fid).collect()
+    }
+
+    fn take(&mut self, is_it: impl Fn(&(String, Option<Duration>)) -> bool) -> Option<String> {
+        let index = self.running.iter().position(is_it)?;
+        Some(self.running.swap_remove(index).0)
     }
 }

@@ -3,9 +3,8 @@
 //! In: requests, in order. Out: the same, in order. Bounded in count and bytes; who has to go when it is
 //! full is the session's affair.
 
-use std::collections::BTreeMap;
-
 use super::event::CallId;
+use super::sorted::Sorted;
 use crate::channel::Channel;
 
 /// What the user asked for.
@@ -18,10 +17,10 @@ pub(super) enum Request<P> {
     Broadcast { data: P },
 }
 
-/// The requests that wait to be sent. A [`CallId`] grows with each request, so the map keeps the order.
+/// The requests that wait to be sent. A [`CallId`] grows with each request, so that the order is kept.
 #[derive(Debug)]
 pub(super) struct Offline<P> {
-    waiting: BTreeMap<CallId, (Request<P>, usize)>,
+    waiting: Sorted<CallId, (Request<P>, usize)>,
     bytes: usize,
     max_calls: usize,
     max_bytes: usize,
@@ -29,11 +28,11 @@ pub(super) struct Offline<P> {
 
 impl<P> Offline<P> {
     pub(super) fn new(max_calls: usize, max_bytes: usize) -> Self {
-        Self { waiting: BTreeMap::new(), bytes: 0, max_calls, max_bytes }
+        Self { waiting: Sorted::default(), bytes: 0, max_calls, max_bytes }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.len() == 0
     }
 
     /// Whether a request of this size could fit if nothing else waited.
@@ -48,7 +47,7 @@ impl<P> Offline<P> {
 
     pub(super) fn push(&mut self, call: CallId, request: Request<P>, bytes: usize) {
         self.bytes += bytes;
-        self.waiting.insert(call, (request, bytes));
+        self.waiting.push(call, (request, bytes));
     }
 
     pub(super) fn pop(&mut self) -> Option<(CallId, Request<P>)> {
@@ -58,13 +57,13 @@ impl<P> Offline<P> {
     }
 
     pub(super) fn remove(&mut self, call: CallId) {
-        if let Some((_, bytes)) = self.waiting.remove(&call) {
+        if let Some((_, bytes)) = self.waiting.remove(call) {
             self.bytes -= bytes;
         }
     }
 
     pub(super) fn clear(&mut self) {
-        self.waiting.clear();
+        self.waiting = Sorted::default();
         self.bytes = 0;
     }
 }

@@ -21,13 +21,15 @@ impl<C: Codec> Session<C> {
     pub fn handle_text(&mut self, now: Duration, text: &C::Text) {
         let auth = match &self.phase {
             Phase::Ready => None,
-            Phase::AwaitAuth { uuid, .. } => Some(uuid.clone()),
+            Phase::AwaitAuth { message, .. } => Some(*message),
             _ => return,
         };
         self.heartbeat.heard();
         let message = self.codec.decode(text).unwrap_or(ServerMessage::Unknown);
         match (message, auth) {
-            (ServerMessage::Answer { uuid, outcome, session }, Some(auth)) if *uuid == *auth => {
+            (ServerMessage::Answer { uuid, outcome, session }, Some(auth))
+                if self.names.number(&uuid) == Some(auth) =>
+            {
                 self.receive_auth(now, outcome, session);
             }
             (ServerMessage::Answer { uuid, outcome, .. }, None) => self.receive_answer(now, &uuid, outcome),
@@ -75,7 +77,8 @@ impl<C: Codec> Session<C> {
         uuid: &str,
         outcome: Result<C::Payload, Failure<C::Payload>>,
     ) {
-        match (self.calls.take_sent(uuid), outcome) {
+        let sent = self.names.number(uuid).and_then(|message| self.calls.take_sent(message));
+        match (sent, outcome) {
             (Some(Sent::Call(call) | Sent::Unsubscribe(call)), outcome) => {
                 let outcome = outcome.map_err(|failure| self.call_error(now, call, failure));
                 self.resolve(call, outcome);
@@ -88,7 +91,7 @@ impl<C: Codec> Session<C> {
                 }
                 match self.subscriptions.refused(&channel, since) {
                     Refusal::NoLoss => {}
-                    Refusal::Lost => self.lose_subscription(channel.to_string(), Some(failure)),
+                    Refusal::Lost => self.lose_subscription(channel.as_str().to_owned(), Some(failure)),
                     Refusal::TakeBack => self.take_back(&channel),
                 }
             }
@@ -109,7 +112,7 @@ impl<C: Codec> Session<C> {
 
     fn receive_subscribed(&mut self, channel: &str, uuid: Option<&str>) {
         let confirmed = match uuid {
-            Some(uuid) => self.calls.take_sent(uuid),
+            Some(uuid) => self.names.number(uuid).and_then(|message| self.calls.take_sent(message)),
             // An original server does not say which request it confirms; ours always does.
             None if self.server.is_none() => self.calls.take_subscribe(channel),
             None => None,

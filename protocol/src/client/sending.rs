@@ -11,6 +11,7 @@ use super::config::WhenFull;
 use super::error::CallError;
 use super::event::{CallId, Output};
 use super::offline::Request;
+use super::random::Number;
 use super::session::{Phase, Session};
 use crate::ErrorCode;
 use crate::channel::Channel;
@@ -21,7 +22,8 @@ use crate::message::{ClientMessage, Failure};
 const ENVELOPE_BYTES: usize = 80;
 
 impl<C: Codec> Session<C> {
-    /// Calls the server's action `path`. `timeout` overrides [`Config::call_timeout`](super::Config).
+    /// Calls the server's action `path`. `timeout` overrides [`Config::call_timeout`](super::Config);
+    /// [`Duration::MAX`] is for ever.
     pub fn handle_call(
         &mut self,
         now: Duration,
@@ -82,7 +84,8 @@ impl<C: Codec> Session<C> {
     }
 
     fn request(&mut self, now: Duration, request: Request<C::Payload>, timeout: Option<Duration>) -> CallId {
-        let deadline = timeout.or(self.config.call_timeout).map(|timeout| now.saturating_add(timeout));
+        // What is beyond the end of time is for ever.
+        let deadline = timeout.or(self.config.call_timeout).and_then(|timeout| now.checked_add(timeout));
         let call = self.calls.open(deadline);
         if matches!(self.phase, Phase::Ended) {
             self.resolve(call, Err(CallError::Ended));
@@ -132,8 +135,7 @@ impl<C: Codec> Session<C> {
     }
 
     fn transmit(&mut self, now: Duration, call: CallId, request: Request<C::Payload>) {
-        let uuid = self.uuid();
-        let name = uuid.to_string();
+        let (number, uuid) = self.name();
         // A server that does not answer publications and unsubscribes when they succeed is not waited for.
         let answers = self.server.is_some();
         let (message, sent) = match request {
@@ -143,25 +145,25 @@ impl<C: Codec> Session<C> {
                     .deadline(call)
                     .filter(|_| self.server_can_cancel())
                     .map(|deadline| millis(deadline.saturating_sub(now)));
-                let message = ClientMessage::Call { path, request: data, uuid: name, timeout_ms };
+                let message = ClientMessage::Call { path, request: data, uuid, timeout_ms };
                 (message, Some(Sent::Call(call)))
             }
             Request::Subscribe(channel) => {
                 let since = self.subscriptions.ask(&channel);
-                let message = ClientMessage::Subscribe { channel: channel.to_string(), uuid: name };
+                let message = ClientMessage::Subscribe { channel: channel.as_str().to_owned(), uuid };
                 (message, Some(Sent::Subscribe { channel, since, calls: vec![call] }))
             }
             Request::Unsubscribe(channel) => {
                 self.subscriptions.forget(&channel);
-                let message = ClientMessage::Unsubscribe { channel: channel.to_string(), uuid: name };
+                let message = ClientMessage::Unsubscribe { channel: channel.as_str().to_owned(), uuid };
                 (message, answers.then_some(Sent::Unsubscribe(call)))
             }
             Request::Publish { channel, data } => {
-                let message = ClientMessage::Publish { channel: channel.to_string(), data, uuid: name };
+                let message = ClientMessage::Publish { channel: channel.as_str().to_owned(), data, uuid };
                 (message, answers.then_some(Sent::Call(call)))
             }
             Request::Broadcast { data } => {
-                (ClientMessage::Broadcast { data, uuid: name }, answers.then_some(Sent::Call(call)))
+                (ClientMessage::Broadcast { data, uuid }, answers.then_some(Sent::Call(call)))
             }
         };
         let text = self.codec.encode(&message);
@@ -174,7 +176,7 @@ impl<C: Codec> Session<C> {
         }
         self.outputs.push_back(Output::Send(text));
         match sent {
-            Some(sent) => self.calls.send(&uuid, sent),
+            Some(sent) => self.calls.send(number, sent),
             None => self.resolve(call, Ok(self.codec.null())),
         }
     }
@@ -182,12 +184,25 @@ impl<C: Codec> Session<C> {
     /// Subscribes to every wanted channel on a new connection, before the queue is sent.
     pub(super) fn renew_subscriptions(&mut self) {
         for channel in self.subscriptions.wanted() {
-            let uuid = self.uuid();
-            let calls = self.renewals.remove(&channel).unwrap_or_default();
+            let (number, uuid) = self.name();
+            let calls = self.take_renewals(&channel);
             let since = self.subscriptions.ask(&channel);
-            self.send(&ClientMessage::Subscribe { channel: channel.to_string(), uuid: uuid.to_string() });
-            self.calls.send(&uuid, Sent::Subscribe { channel, since, calls });
+            self.send(&ClientMessage::Subscribe { channel: channel.as_str().to_owned(), uuid });
+            self.calls.send(number, Sent::Subscribe { channel, since, calls });
         }
+    }
+
+    /// The subscribes that wait for this channel's renewal.
+    fn take_renewals(&mut self, channel: &Channel) -> Vec<CallId> {
+        let mut calls = Vec::new();
+        self.renewals.retain(|(other, call)| {
+            let is_other = other != channel;
+            if !is_other {
+                calls.push(*call);
+            }
+            is_other
+        });
+        calls
     }
 
     /// Resolves a request before its answer came, and tells the server if that is of use.
@@ -197,23 +212,20 @@ impl<C: Codec> Session<C> {
         match place {
             Place::Queued => self.offline.remove(call),
             Place::Renewal(channel) => self.give_up_renewal(call, &channel),
-            Place::Sent(uuid) => self.give_up_sent(call, &uuid),
+            Place::Sent(message) => self.give_up_sent(call, message),
         }
     }
 
     fn give_up_renewal(&mut self, call: CallId, channel: &Channel) {
-        let Some(calls) = self.renewals.get_mut(channel) else { return };
-        calls.retain(|other| *other != call);
-        if calls.is_empty() {
-            self.renewals.remove(channel);
-            if !self.subscriptions.is_confirmed(channel) {
-                self.subscriptions.forget(channel);
-            }
+        self.renewals.retain(|(_, other)| *other != call);
+        let is_last = !self.renewals.iter().any(|(other, _)| other == channel);
+        if is_last && !self.subscriptions.is_confirmed(channel) {
+            self.subscriptions.forget(channel);
         }
     }
 
-    fn give_up_sent(&mut self, call: CallId, uuid: &str) {
-        if let Some(Sent::Subscribe { channel, since, calls }) = self.calls.sent_mut(uuid) {
+    fn give_up_sent(&mut self, call: CallId, message: Number) {
+        if let Some(Sent::Subscribe { channel, since, calls }) = self.calls.sent_mut(message) {
             calls.retain(|other| *other != call);
             let (channel, since) = (channel.clone(), *since);
             // The renewal of a subscription that the user has goes on without the caller.
@@ -225,16 +237,16 @@ impl<C: Codec> Session<C> {
                 self.subscriptions.forget(&channel);
                 self.take_back(&channel);
             }
-        } else if matches!(self.calls.take_sent(uuid), Some(Sent::Call(_))) && self.server_can_cancel() {
-            let name = self.uuid().to_string();
-            self.send(&ClientMessage::Cancel { target: uuid.to_owned(), uuid: name });
+        } else if matches!(self.calls.take_sent(message), Some(Sent::Call(_))) && self.server_can_cancel() {
+            let (_, uuid) = self.name();
+            self.send(&ClientMessage::Cancel { target: self.names.text(message), uuid });
         }
     }
 
     /// Undoes a subscribe that nobody wants any more. Nobody waits for the answer.
     pub(super) fn take_back(&mut self, channel: &Channel) {
-        let uuid = self.uuid().to_string();
-        self.send(&ClientMessage::Unsubscribe { channel: channel.to_string(), uuid });
+        let (_, uuid) = self.name();
+        self.send(&ClientMessage::Unsubscribe { channel: channel.as_str().to_owned(), uuid });
     }
 
     pub(super) fn answer(&mut self, fid: String, outcome: Result<C::Payload, Failure<C::Payload>>) {
@@ -260,5 +272,6 @@ impl<C: Codec> Session<C> {
 
 /// Whole milliseconds, rounded up, so that the server never gives up before us for want of precision.
 fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    let part = u64::from(duration.subsec_nanos().div_ceil(1_000_000));
+    duration.as_secs().saturating_mul(1000).saturating_add(part)
 }

@@ -4,8 +4,7 @@
 //! [`Session::poll_timeout`]. What the user asked for continues in `sending`, what the server says in
 //! `receiving`.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::backoff::Backoff;
@@ -16,7 +15,7 @@ use super::event::{CallId, Event, Output, State};
 use super::heartbeat::{Beat, Heartbeat};
 use super::invocations::Invocations;
 use super::offline::Offline;
-use super::random::{Random, uuid};
+use super::random::{Names, Number, Random};
 use super::subscriptions::Subscriptions;
 use crate::channel::Channel;
 use crate::close::Close;
@@ -31,6 +30,7 @@ pub struct Session<C: Codec> {
     pub(super) codec: C,
     pub(super) config: Config,
     pub(super) random: Random,
+    pub(super) names: Names,
     pub(super) phase: Phase,
     /// The first attempt is over, and the user has heard of it.
     said_ready: bool,
@@ -44,7 +44,7 @@ pub struct Session<C: Codec> {
     pub(super) offline: Offline<C::Payload>,
     pub(super) subscriptions: Subscriptions,
     /// Subscribes that were in flight when the connection was lost.
-    pub(super) renewals: BTreeMap<Channel, Vec<CallId>>,
+    pub(super) renewals: Vec<(Channel, CallId)>,
     pub(super) invocations: Invocations,
     pub(super) outputs: VecDeque<Output<C>>,
 }
@@ -62,7 +62,7 @@ pub(super) enum Phase {
     },
     AwaitAuth {
         deadline: Duration,
-        uuid: Arc<str>,
+        message: Number,
     },
     /// The token was refused. The close that follows says whether to come back.
     AwaitClose {
@@ -103,9 +103,10 @@ impl Phase {
 
 impl<C: Codec> Session<C> {
     /// A session that waits for [`handle_start`](Self::handle_start). Requests may be made before.
-    pub fn new(codec: C, config: Config, random: Random) -> Self {
+    pub fn new(codec: C, config: Config, mut random: Random) -> Self {
         Self {
             codec,
+            names: Names::new(&mut random),
             random,
             phase: Phase::AwaitStart,
             said_ready: false,
@@ -116,7 +117,7 @@ impl<C: Codec> Session<C> {
             calls: Calls::default(),
             offline: Offline::new(config.queue_calls, config.queue_bytes),
             subscriptions: Subscriptions::default(),
-            renewals: BTreeMap::new(),
+            renewals: Vec::new(),
             invocations: Invocations::new(config.max_invocations),
             outputs: VecDeque::new(),
             config,
@@ -183,10 +184,10 @@ impl<C: Codec> Session<C> {
     pub fn handle_opened(&mut self, _now: Duration) {
         let Phase::AwaitOpen { deadline, token } = &mut self.phase else { return };
         let (deadline, token) = (*deadline, std::mem::take(token));
-        let uuid = self.uuid();
+        let (message, uuid) = self.name();
         let hello = self.config.hello.clone();
-        let auth = ClientMessage::Auth { token, uuid: uuid.to_string(), hello };
-        self.enter(Phase::AwaitAuth { deadline, uuid });
+        let auth = ClientMessage::Auth { token, uuid, hello };
+        self.enter(Phase::AwaitAuth { deadline, message });
         self.send(&auth);
     }
 
@@ -204,7 +205,7 @@ impl<C: Codec> Session<C> {
 
     /// The time that [`poll_timeout`](Self::poll_timeout) named has come. Harmless when it has not.
     pub fn handle_timeout(&mut self, now: Duration) {
-        while let Some(call) = self.calls.expired(now) {
+        for call in self.calls.expired(now) {
             self.give_up(call, CallError::Timeout);
         }
         self.flush(now);
@@ -212,10 +213,7 @@ impl<C: Codec> Session<C> {
             self.stop_invocation(fid, crate::ErrorCode::Timeout);
         }
         match self.heartbeat.poll(now) {
-            Some(Beat::Ping) => {
-                let uuid = self.uuid().to_string();
-                self.send(&ClientMessage::Ping { uuid });
-            }
+            Some(Beat::Ping) => self.ping(),
             Some(Beat::Silent) => self.lose(now, ConnectionError::Silent, Some(Close::PEER_SILENT)),
             None => {}
         }
@@ -231,6 +229,17 @@ impl<C: Codec> Session<C> {
         }
     }
 
+    /// There is reason to look at the connection now, such as a page that is shown again or a network that
+    /// is back: an attempt that waits is made at once, and a server that is pinged is pinged at once, so that
+    /// the pong timeout decides. Without pings a ready session does nothing.
+    pub fn handle_wake(&mut self, now: Duration) {
+        match self.phase {
+            Phase::AwaitRetry { .. } => self.connect(now),
+            Phase::Ready if self.heartbeat.wake(now) => self.ping(),
+            _ => {}
+        }
+    }
+
     /// The user ends the session. What was sent before still goes out; every request that is not done
     /// fails with [`CallError::Ended`].
     pub fn handle_end(&mut self, _now: Duration) {
@@ -238,6 +247,11 @@ impl<C: Codec> Session<C> {
         if !self.said_ready {
             self.say(Err(ConnectionError::Ended));
         }
+    }
+
+    fn ping(&mut self) {
+        let (_, uuid) = self.name();
+        self.send(&ClientMessage::Ping { uuid });
     }
 
     fn connect(&mut self, now: Duration) {
@@ -310,7 +324,7 @@ impl<C: Codec> Session<C> {
                 {
                     for call in calls {
                         self.calls.renew(call, &channel);
-                        self.renewals.entry(channel.clone()).or_default().push(call);
+                        self.renewals.push((channel.clone(), call));
                     }
                 }
                 Sent::Subscribe { calls, .. } => {
@@ -361,8 +375,10 @@ impl<C: Codec> Session<C> {
         self.outputs.push_back(Output::Send(self.codec.encode(message)));
     }
 
-    pub(super) fn uuid(&mut self) -> Arc<str> {
-        uuid(&mut self.random)
+    /// Names a message: its number, and its name on the wire.
+    pub(super) fn name(&mut self) -> (Number, String) {
+        let number = self.names.next();
+        (number, self.names.text(number))
     }
 
     pub(super) fn server_can_cancel(&self) -> bool {

@@ -98,6 +98,8 @@ fn the_time_in_the_queue_counts() {
 fn a_call_with_all_the_time_in_the_world_has_no_deadline() {
     let mut driver = Driver::connected(Config::default());
     driver.session.handle_call(driver.now, "a", raw(&json!(1)), Some(Duration::MAX));
+    driver.drain();
+    assert_eq!(driver.sent[0].get("timeout_ms"), None);
     driver.pass(SECOND * 100_000);
     assert!(driver.resolved.is_empty());
 }

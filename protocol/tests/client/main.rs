@@ -9,3 +9,4 @@ mod driver;
 mod interleavings;
 mod invoking;
 mod waiting;
+mod waking;

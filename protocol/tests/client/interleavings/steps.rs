@@ -27,6 +27,7 @@ pub(super) enum Step {
     Cut,
     Forbidden,
     Tick,
+    Wake,
     Pass(u64),
     /// The server answers one of the calls it has, well or badly.
     Answer {
@@ -65,6 +66,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::AuthRefused),
         2 => Just(Step::Cut),
         1 => Just(Step::Tick),
+        1 => Just(Step::Wake),
         6 => (0..3000_u64).prop_map(Step::Pass),
         6 => (pick(), any::<bool>()).prop_map(|(pick, error)| Step::Answer { pick, error }),
         8 => prop::bool::weighted(0.2).prop_map(|refuse| Step::Channels { refuse }),

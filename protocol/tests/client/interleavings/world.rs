@@ -179,6 +179,10 @@ impl World {
                 let fid = format!("f{}", self.server.fids.saturating_sub(*back));
                 self.driver.session.handle_answer(self.driver.now, &fid, Ok(raw(&json!(1))));
             }
+            Step::Wake => {
+                self.driver.session.handle_wake(self.driver.now);
+                self.driver.drain();
+            }
             Step::Hint => {
                 let data = json!({ "after_ms": 30 });
                 self.driver.receive(&json!({ "internal": true, "command": "reconnect", "data": data }));
