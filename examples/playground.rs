@@ -4,6 +4,8 @@
 //! cargo run --release --example playground -- --listen 127.0.0.1:1337
 //! ```
 //!
+//! With `--tls-certificate FILE --tls-key FILE` (both PEM) it speaks TLS.
+//!
 //! - `GET /socket/token?user=ann` issues a token for `{"user":"ann"}`; `deny=1` is refused, `error=1` fails.
 //! - Actions: `echo`, `something.nested`, `fail`, `failstring`, `slow`, `whoami`, `callme`, `dropme`,
 //!   `announce`.
@@ -11,15 +13,20 @@
 //! - A SockJS echo service without tokens at `/echo`.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokensocket_server::{
-    Actions, Auth, AuthenticateError, Channel, Data, Identity, PublishError, RawJson, RpcError, Server,
-    SockJsSocket, Socket, TokenRequest,
+    Actions, Auth, AuthenticateError, Channel, Data, Identity, Listener, PublishError, RawJson, RpcError,
+    Server, SockJsSocket, Socket, TokenRequest,
 };
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,6 +37,12 @@ struct Options {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:1337")]
     listen: SocketAddr,
+    /// A chain of certificates, in PEM: speak TLS.
+    #[arg(long, requires = "tls_key", value_name = "FILE")]
+    tls_certificate: Option<PathBuf>,
+    /// Its key, in PEM.
+    #[arg(long, requires = "tls_certificate", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -43,7 +56,12 @@ async fn main() -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", options.listen))?;
     let server = build()?;
-    println!("listening on http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    let (scheme, listener) = match options.tls_certificate.zip(options.tls_key) {
+        Some((certificate, key)) => ("https", Listener::tls(listener, tls(&certificate, &key)?)),
+        None => ("http", Listener::from(listener)),
+    };
+    println!("listening on {scheme}://{address}");
     let serving = tokio::spawn({
         let server = server.clone();
         async move { server.serve(listener).await }
@@ -56,6 +74,19 @@ async fn main() -> anyhow::Result<()> {
     server.shutdown().await;
     serving.await??;
     Ok(())
+}
+
+fn tls(certificate: &Path, key: &Path) -> anyhow::Result<Arc<ServerConfig>> {
+    let unreadable = |file: &Path| format!("cannot read {}", file.display());
+    let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .with_context(|| unreadable(certificate))?;
+    let key = PrivateKeyDer::from_pem_file(key).with_context(|| unreadable(key))?;
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    Ok(Arc::new(config))
 }
 
 fn build() -> Result<Server, tokensocket_server::BuildError> {

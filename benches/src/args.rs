@@ -18,7 +18,8 @@ use crate::{
 /// figures per server CPU-second need `--pid`.
 #[derive(Args, Clone, Debug)]
 pub struct BenchArgs {
-    /// The server, as <http://HOST:PORT>.
+    /// The server, as <http://HOST:PORT>, or <https://HOST:PORT> for TLS, whose
+    /// certificate is not verified.
     #[arg(long, default_value = "http://127.0.0.1:1337")]
     pub url: String,
     /// What it speaks.

@@ -8,8 +8,11 @@ use crate::socket::frame::FrameError;
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
     /// The target is no `http://host:port`.
-    #[error("`{0}` is no target; give it as http://HOST:PORT (TLS is not measured yet)")]
+    #[error("`{0}` is no target; give it as http://HOST:PORT, or https://HOST:PORT for TLS")]
     Url(String),
+    /// TLS cannot be spoken to the host.
+    #[error("TLS cannot be spoken to this host: {0}")]
+    Tls(String),
     /// The host's name has no address.
     #[error("no address found for `{host}`: {source}")]
     Resolve {

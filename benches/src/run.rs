@@ -4,7 +4,7 @@ use tokio::{runtime, task::LocalSet};
 
 use crate::{
     dialect::{
-        Dialect, jsonrpc::Jsonrpc, nats::Nats, raw::Raw, socketio::Socketio, sockjs::Sockjs,
+        Dialect, jsonrpc::Jsonrpc, mixed::Mixed, nats::Nats, raw::Raw, socketio::Socketio, sockjs::Sockjs,
         tokensocket::Tokensocket,
     },
     error::BenchError,
@@ -31,6 +31,7 @@ pub fn run(target: &Target, workload: &Workload, options: &Options) -> Result<Re
     match target.dialect {
         DialectName::Tokensocket => speak(wire(), target, workload, options),
         DialectName::Sockjs => speak(Sockjs::new(wire()), target, workload, options),
+        DialectName::Mixed => speak(Mixed::new(wire()), target, workload, options),
         DialectName::Socketio => speak(Socketio, target, workload, options),
         DialectName::Jsonrpc => speak(Jsonrpc, target, workload, options),
         DialectName::Raw => speak(Raw, target, workload, options),
@@ -45,7 +46,7 @@ fn speak<D: Dialect>(
     options: &Options,
 ) -> Result<Report, BenchError> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let address = Address::resolve(&target.host, target.port)?;
+    let address = Address::resolve(&target.host, target.port, target.tls)?;
     let bench = workload::Bench { dialect, address, target, options };
     LocalSet::new().block_on(&runtime, async {
         match workload {

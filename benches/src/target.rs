@@ -16,6 +16,8 @@ pub enum DialectName {
     Tokensocket,
     /// The `TokenSocket` wire in `SockJS` frames.
     Sockjs,
+    /// Both: every second follower of a channel in `SockJS` frames, all others raw.
+    Mixed,
     /// Socket.IO 4, with events `echo`, `subscribe`, `publish`.
     Socketio,
     /// JSON-RPC 2.0, with methods `echo`, `subscribe`, `publish`.
@@ -40,6 +42,7 @@ pub struct Process {
 pub struct Target {
     pub(crate) host: String,
     pub(crate) port: u16,
+    pub(crate) tls: bool,
     pub(crate) dialect: DialectName,
     pub(crate) token_path: String,
     pub(crate) socket_prefix: String,
@@ -49,17 +52,24 @@ pub struct Target {
 }
 
 impl Target {
-    /// The server at `url`, as `http://HOST:PORT` (`ws://` means the same).
+    /// The server at `url`, as `http://HOST:PORT` (`ws://` means the same), or as
+    /// `https://HOST:PORT` (`wss://`) through TLS. No certificate is verified.
     /// Fails on any other scheme and on a path.
     pub fn new(url: &str) -> Result<Self, BenchError> {
         let wrong = || BenchError::Url(url.to_owned());
         let uri: http::Uri = url.parse().map_err(|_| wrong())?;
-        if !matches!(uri.scheme_str(), Some("http" | "ws")) || uri.path() != "/" {
+        let tls = match uri.scheme_str() {
+            Some("http" | "ws") => false,
+            Some("https" | "wss") => true,
+            _ => return Err(wrong()),
+        };
+        if uri.path() != "/" {
             return Err(wrong());
         }
         Ok(Self {
             host: uri.host().ok_or_else(wrong)?.to_owned(),
-            port: uri.port_u16().unwrap_or(80),
+            port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+            tls,
             dialect: DialectName::default(),
             token_path: "/socket/token".to_owned(),
             socket_prefix: "/sockets".to_owned(),
@@ -140,7 +150,9 @@ mod tests {
         let target = Target::new("http://127.0.0.1:1337").unwrap();
         assert_eq!((target.host.as_str(), target.port), ("127.0.0.1", 1337));
         assert_eq!(Target::new("ws://example.test").unwrap().port, 80);
-        for url in ["https://x:1", "127.0.0.1:1337", "http://x:1/path", ""] {
+        let secure = Target::new("https://example.test").unwrap();
+        assert_eq!((secure.port, secure.tls), (443, true));
+        for url in ["ftp://x:1", "127.0.0.1:1337", "http://x:1/path", ""] {
             assert!(matches!(Target::new(url), Err(BenchError::Url(_))), "{url}");
         }
     }

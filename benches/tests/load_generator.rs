@@ -6,6 +6,7 @@ use std::{
     io::{Read, Write},
     net::{Ipv4Addr, TcpListener},
     rc::Rc,
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -15,21 +16,46 @@ use tokensocket_benches::{
     BenchError, Calls, Connect, DialectName, FanOut, Idle, Options, Report, Target, Workload, run,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     sync::mpsc::{UnboundedSender, unbounded_channel},
     task::{LocalSet, spawn_local},
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, crypto::ring, pki_types::PrivatePkcs8KeyDer},
 };
 use tokio_tungstenite::{accept_async, tungstenite::Message};
 
 const SHORT: Options = Options { measure: Duration::from_millis(200), warm_up: Duration::from_millis(50) };
 
+type Followers = Rc<RefCell<Vec<UnboundedSender<Message>>>>;
+
 /// A server of the raw dialect on a thread of its own; it ends with the tests.
 fn raw_server() -> Target {
-    raw_server_that_repeats(1)
+    target(raw_server_with(1, None))
 }
 
 /// The same; each follower gets a publication `deliveries` times, and each call
 /// as many answers.
 fn raw_server_that_repeats(deliveries: usize) -> Target {
+    target(raw_server_with(deliveries, None))
+}
+
+/// The same through TLS, with a certificate that nobody has signed.
+fn raw_server_through_tls() -> Target {
+    let certified = rcgen::generate_simple_self_signed(["elsewhere.test".to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key.into())
+        .unwrap();
+    let port = raw_server_with(1, Some(Arc::new(config).into()));
+    Target::new(&format!("https://127.0.0.1:{port}")).unwrap().dialect(DialectName::Raw)
+}
+
+fn raw_server_with(deliveries: usize, tls: Option<TlsAcceptor>) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -37,46 +63,65 @@ fn raw_server_that_repeats(deliveries: usize) -> Target {
         LocalSet::new().block_on(&runtime, async {
             listener.set_nonblocking(true).unwrap();
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            let followers = Rc::<RefCell<Vec<UnboundedSender<Message>>>>::default();
+            let followers = Followers::default();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let followers = Rc::clone(&followers);
-                spawn_local(async move {
-                    let (mut sink, mut stream) = accept_async(stream).await.unwrap().split();
-                    let (queue, mut queued) = unbounded_channel();
-                    spawn_local(async move {
-                        while let Some(message) = queued.recv().await {
-                            if sink.send(message).await.is_err() {
-                                break;
-                            }
-                        }
-                    });
-                    while let Some(Ok(message)) = stream.next().await {
-                        match message.to_text().ok().and_then(|text| text.chars().next()) {
-                            Some('e') => (0..deliveries).for_each(|_| queue.send(message.clone()).unwrap()),
-                            Some('s') => {
-                                followers.borrow_mut().push(queue.clone());
-                                queue.send(message).unwrap();
-                            }
-                            Some('p') => followers.borrow_mut().retain(|follower| {
-                                (0..deliveries).all(|_| follower.send(message.clone()).is_ok())
-                            }),
-                            _ => {}
-                        }
-                    }
-                });
+                match tls.clone() {
+                    None => spawn_local(speak_raw(stream, deliveries, followers)),
+                    Some(tls) => spawn_local(async move {
+                        speak_raw(tls.accept(stream).await.unwrap(), deliveries, followers).await;
+                    }),
+                };
             }
         });
     });
-    target(port).dialect(DialectName::Raw)
+    port
 }
 
+async fn speak_raw<S>(stream: S, deliveries: usize, followers: Followers)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let (mut sink, mut stream) = accept_async(stream).await.unwrap().split();
+    let (queue, mut queued) = unbounded_channel();
+    spawn_local(async move {
+        while let Some(message) = queued.recv().await {
+            if sink.send(message).await.is_err() {
+                break;
+            }
+        }
+    });
+    while let Some(Ok(message)) = stream.next().await {
+        match message.to_text().ok().and_then(|text| text.chars().next()) {
+            Some('e') => (0..deliveries).for_each(|_| queue.send(message.clone()).unwrap()),
+            Some('s') => {
+                followers.borrow_mut().push(queue.clone());
+                queue.send(message).unwrap();
+            }
+            Some('p') => followers
+                .borrow_mut()
+                .retain(|follower| (0..deliveries).all(|_| follower.send(message.clone()).is_ok())),
+            _ => {}
+        }
+    }
+}
+
+/// The server of the raw dialect on `port`.
 fn target(port: u16) -> Target {
+    plain(port).dialect(DialectName::Raw)
+}
+
+fn plain(port: u16) -> Target {
     Target::new(&format!("http://127.0.0.1:{port}")).unwrap()
 }
 
 /// A server that reads a request and answers every connection with `answer`.
 fn canned(answer: &'static str) -> Target {
+    plain(canned_port(answer))
+}
+
+fn canned_port(answer: &'static str) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -86,7 +131,7 @@ fn canned(answer: &'static str) -> Target {
             let _ = stream.write_all(answer.as_bytes());
         }
     });
-    target(port)
+    port
 }
 
 fn counted(report: &Report) -> u64 {
@@ -122,6 +167,31 @@ fn counts_connects_that_close_cleanly() {
     let connect = Connect { clients: 2, payload: 64 };
     let report = run(&raw_server(), &Workload::Connect(connect), &SHORT).unwrap();
     assert!(counted(&report) > 0);
+}
+
+#[test]
+fn counts_the_same_through_tls_and_verifies_no_certificate() {
+    let server = raw_server_through_tls();
+    let workloads = [
+        Workload::Calls(Calls { sockets: 3, in_flight: 5, payload: 64 }),
+        // More than fits into one record, and into what the system takes at once.
+        Workload::Calls(Calls { sockets: 2, in_flight: 4, payload: 300_000 }),
+        Workload::FanOut(FanOut { subscribers: 7, in_flight: 32, ..FanOut::default() }),
+        Workload::Connect(Connect { clients: 2, payload: 64 }),
+    ];
+    for workload in workloads {
+        let options = Options { measure: Duration::from_millis(500), ..SHORT };
+        let report = run(&server, &workload, &options).unwrap();
+        assert!(counted(&report) > 0, "{workload:?}");
+    }
+}
+
+#[test]
+fn a_server_without_tls_is_no_server_with_it() {
+    let port = canned_port("HTTP/1.1 400 Bad Request\r\n\r\n");
+    let secure = Target::new(&format!("https://127.0.0.1:{port}")).unwrap();
+    let error = run(&secure, &Workload::Calls(Calls::default()), &SHORT).unwrap_err();
+    assert!(matches!(error, BenchError::Io(_)), "{error}");
 }
 
 #[test]

@@ -19,19 +19,21 @@ pub struct CompareArgs {
     pub warm_up: f64,
     /// Workloads, by their names or the start of them: calls, fanout-1,
     /// fanout-32, fanout-10k, fanout-10k-half (which brings fanout-10k along),
-    /// memory, connect. Default: all.
+    /// memory, connect, and in one process cores-calls, cores-fanout. Default: all.
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
     /// Servers to measure beside ours: tokensocket-two-cores,
-    /// tokensocket-sockjs, floor, socketioxide, jsonrpsee, nats, ws, socket.io,
-    /// node-token-sockjs; `none` for ours alone. Default: all.
+    /// tokensocket-runtime-per-core, tokensocket-tls, tokensocket-sockjs,
+    /// tokensocket-mixed, floor, floor-plain, floor-tls, socketioxide, jsonrpsee,
+    /// nats, ws, socket.io, node-token-sockjs; `none` for ours alone. Default: all.
     #[arg(long, value_delimiter = ',')]
     pub peers: Vec<String>,
     /// Leave our own server out.
     #[arg(long)]
     pub skip_ours: bool,
     /// The command that starts our server. It must print a line with its
-    /// http://HOST:PORT. Default: the example `playground`, built first.
+    /// http://HOST:PORT, and take `--tls-certificate FILE --tls-key FILE` if the
+    /// row with TLS is wanted. Default: the example `playground`, built first.
     #[arg(long, env = "TOKENSOCKET_BENCH_SERVER")]
     pub server_command: Option<String>,
     /// Subscribers of the fan-out workloads, but for fanout-10k.

@@ -32,6 +32,13 @@ pub(super) fn playground() -> Result<PathBuf, CompareError> {
     pick(&mut build(command)?, "playground")
 }
 
+/// Builds the example `cores` and says where it is.
+pub(super) fn cores_program() -> Result<PathBuf, CompareError> {
+    let mut command = cargo(&benches().join("../Cargo.toml"));
+    command.args(["--package", "tokensocket-benches", "--example", "cores"]);
+    pick(&mut build(command)?, "cores")
+}
+
 /// Builds the peers written in Rust: name to program.
 pub(super) fn rust_peers() -> Result<HashMap<String, PathBuf>, CompareError> {
     build(cargo(&benches().join("peers-rust/Cargo.toml")))

@@ -75,9 +75,9 @@ pub(super) fn start<T: Send + 'static>(
 }
 
 /// The port in a line such as `listening 8080` or `… http://127.0.0.1:8080 …`;
-/// `ws://` does as well.
+/// `https://` and `ws://` do as well.
 pub(super) fn port_in(line: &str) -> Option<u16> {
-    let url = line.split_once("http://").or_else(|| line.split_once("ws://"));
+    let url = ["http://", "https://", "ws://"].iter().find_map(|scheme| line.split_once(scheme));
     let behind = match url {
         Some((_, behind)) => behind.split_once(':')?.1,
         None => line.split_once("listening ")?.1,
@@ -97,6 +97,7 @@ mod tests {
         assert_eq!(port_in("listening 8080"), Some(8080));
         assert_eq!(port_in("playground on http://127.0.0.1:1337 (loopback)"), Some(1337));
         assert_eq!(port_in("open http://127.0.0.1:1337/"), Some(1337));
+        assert_eq!(port_in("listening on https://127.0.0.1:1337"), Some(1337));
         assert_eq!(port_in("[INF] Listening for websocket clients on ws://127.0.0.1:8080"), Some(8080));
         assert_eq!(port_in("[INF] Listening for client connections on 127.0.0.1:4222"), None);
         assert_eq!(port_in("listening soon"), None);

@@ -14,9 +14,11 @@
 
 mod args;
 mod build;
+mod certificate;
 mod cores;
 mod error;
 mod facts;
+mod in_process;
 mod launch;
 mod nats;
 mod plan;
@@ -24,6 +26,7 @@ mod plot;
 mod record;
 mod redis;
 mod rounds;
+mod scale;
 mod server;
 mod summary;
 mod table;

@@ -29,6 +29,16 @@ pub(super) const MEMORY: &str = "memory";
 /// Short visits.
 pub(super) const CONNECT: &str = "connect";
 
+/// Calls that have all arrived before the server begins, in one process.
+pub(super) const CORES_CALLS: &str = "cores-calls";
+/// Deliveries to nearly 10,000 that read nothing meanwhile, in one process.
+pub(super) const CORES_FAN_OUT: &str = "cores-fanout";
+
+/// Whether server and clients share a process in the workload called `course`.
+pub(super) fn is_in_process(course: &str) -> bool {
+    matches!(course, CORES_CALLS | CORES_FAN_OUT)
+}
+
 /// A workload with its name in records and tables.
 #[derive(Clone, Debug)]
 pub(super) struct Course {
@@ -68,10 +78,11 @@ impl Plan {
             missing.is_none() && !(arguments.unpinned && server.name == TWO_CORES)
         });
         let courses = courses(arguments)?;
+        servers.retain(|server| courses.iter().any(|course| server.takes(course.name)));
         if servers.is_empty() || courses.is_empty() || arguments.rounds == 0 {
             return Err(CompareError::Nothing);
         }
-        let programs = Programs::prepare(&servers, arguments.server_command.as_deref())?;
+        let programs = Programs::prepare(&servers, &courses, arguments.server_command.as_deref())?;
         Ok(Self {
             servers,
             courses,
@@ -133,6 +144,10 @@ fn courses(arguments: &CompareArgs) -> Result<Vec<Course>, CompareError> {
         course(FAN_OUT_10K_HALF, fan_out(10_000, 1)),
         course(MEMORY, Workload::Memory(Idle { sockets: arguments.idle, ..Idle::default() })),
         course(CONNECT, Workload::Connect(Connect::default())),
+        // Many in flight, so that there is much to do between two signs to the clients.
+        course(CORES_CALLS, Workload::Calls(Calls { in_flight: 256, ..Calls::default() })),
+        // Both ends of each in one process, which mostly may open 20,000 files.
+        course(CORES_FAN_OUT, fan_out(9_800, 1)),
     ];
     let is_name = |wanted: &str| all.iter().any(|course| course.name == wanted);
     let means = |wanted: &str, name: &str| {
@@ -184,7 +199,17 @@ mod tests {
     fn measures_all_unless_told() {
         let (servers, courses) = chosen("");
         assert_eq!(servers.len(), SERVERS.len());
-        let all = [CALLS, FAN_OUT_1, FAN_OUT_32, FAN_OUT_10K, FAN_OUT_10K_HALF, MEMORY, CONNECT];
+        let all = [
+            CALLS,
+            FAN_OUT_1,
+            FAN_OUT_32,
+            FAN_OUT_10K,
+            FAN_OUT_10K_HALF,
+            MEMORY,
+            CONNECT,
+            CORES_CALLS,
+            CORES_FAN_OUT,
+        ];
         assert_eq!(courses, all);
     }
 
@@ -194,6 +219,7 @@ mod tests {
         assert_eq!(chosen("--only fanout-3").1, [FAN_OUT_32]);
         assert_eq!(chosen("--only calls,mem").1, [CALLS, MEMORY]);
         assert_eq!(chosen("--only fanout").1.len(), 4);
+        assert_eq!(chosen("--only cores").1, [CORES_CALLS, CORES_FAN_OUT]);
     }
 
     #[test]

@@ -9,12 +9,7 @@ use svg::{
     node::element::{Group, Rectangle, Style, Text, Title},
 };
 
-use super::{
-    plan::FAN_OUT_10K_HALF,
-    server::OURS,
-    summary::{Cell, Summary},
-    table::grouped,
-};
+use super::{scale::Scale, server::OURS, summary::Summary};
 
 const WIDTH: f64 = 860.0;
 const MARGIN: f64 = 24.0;
@@ -48,13 +43,15 @@ pub(super) fn draw(summary: &Summary) -> Document {
         let bars: Vec<_> = summary
             .servers
             .iter()
-            .filter_map(|(server, title)| Some((server, title, length(summary.cell(server, workload)?)?)))
+            .filter_map(|(server, title)| Some((server, title, summary.cell(server, workload)?.figure?)))
             .collect();
         if bars.is_empty() {
             continue;
         }
-        drawing
-            .append(text(MARGIN, top + HEADING - 12.0, &heading(summary, workload)).set("class", "heading"));
+        drawing.append(
+            text(MARGIN, top + HEADING - 12.0, &format!("{workload}: {}", Scale::of(workload).words()))
+                .set("class", "heading"),
+        );
         top += HEADING;
         let largest = bars.iter().map(|(.., figure)| *figure).fold(f64::MIN_POSITIVE, f64::max);
         for (server, title, figure) in bars {
@@ -68,7 +65,7 @@ pub(super) fn draw(summary: &Summary) -> Document {
             let end = BARS + figure.max(0.0) / largest * LONGEST;
             drawing.append(text(BARS - 10.0, top + 11.5, title).set("text-anchor", "end"));
             drawing.append(bar);
-            drawing.append(text(rounded(end + 8.0), top + 11.5, &written(workload, figure)));
+            drawing.append(text(rounded(end + 8.0), top + 11.5, &Scale::of(workload).show(figure)));
             top += ROW;
         }
     }
@@ -87,31 +84,6 @@ pub(super) fn draw(summary: &Summary) -> Document {
 
 fn text(x: f64, y: f64, content: &str) -> Text {
     Text::new(content).set("x", x).set("y", y)
-}
-
-/// What a bar shows: the 99th percentile in milliseconds at a fixed rate, else
-/// the figure of the tables.
-#[allow(clippy::cast_precision_loss, reason = "latencies stay far below 2^52 ns")]
-fn length(cell: &Cell) -> Option<f64> {
-    if cell.workload == FAN_OUT_10K_HALF {
-        cell.latency.map(|latency| latency.p99 as f64 / 1e6)
-    } else {
-        cell.figure
-    }
-}
-
-fn heading(summary: &Summary, workload: &str) -> String {
-    if workload == FAN_OUT_10K_HALF {
-        return format!("{workload}: 99th percentile of delivery in ms, less is better");
-    }
-    if summary.cells().iter().any(|cell| cell.workload == workload && cell.less_is_better) {
-        return format!("{workload}: resident bytes per idle socket, less is better");
-    }
-    format!("{workload}: per second of server CPU time")
-}
-
-fn written(workload: &str, figure: f64) -> String {
-    if workload == FAN_OUT_10K_HALF { format!("{figure:.1}") } else { grouped(figure) }
 }
 
 /// To a tenth of a pixel.

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{
     error::CompareError,
     facts::Facts,
-    plan::Plan,
+    plan::{Course, Plan, is_in_process},
     record::{Measurement, Record},
     server::Server,
 };
@@ -49,7 +49,7 @@ pub(super) fn run(plan: &Plan) -> Result<Record, CompareError> {
             // Some ten publications a second: a percentile wants more of them.
             options.measure *= LONGER;
         }
-        let measured = load.clone().and_then(|load| measure(plan, &load, &options, server));
+        let measured = load.clone().and_then(|load| measure(plan, course, &load, &options, server));
         let (report, failure) = match measured {
             Ok(report) => (Some(report), None),
             Err(failure) => {
@@ -88,7 +88,18 @@ fn at_half(load: &Workload, at_most: Option<&Report>) -> Option<Workload> {
     Some(Workload::FanOut(FanOut { rate: Some(publications / 2.0), ..fan_out.clone() }))
 }
 
-fn measure(plan: &Plan, load: &Workload, options: &Options, server: Server) -> Result<Report, String> {
+fn measure(
+    plan: &Plan,
+    course: &Course,
+    load: &Workload,
+    options: &Options,
+    server: Server,
+) -> Result<Report, String> {
+    if is_in_process(course.name) {
+        let program = plan.programs.in_process().ok_or("its program was not built")?;
+        let shape = server.shape().ok_or("it has no such shape")?;
+        return program.run(shape, load, options, plan.cores.as_ref());
+    }
     let started = server.start(&plan.programs, plan.cores.as_ref()).map_err(|error| error.to_string())?;
     started
         .target()

@@ -4,11 +4,15 @@ use std::{collections::HashMap, path::PathBuf, process::Command};
 
 use super::{
     build,
+    certificate::Certificate,
     cores::Cores,
     error::CompareError,
+    in_process::InProcess,
     launch::{self, Running, port_in},
     nats,
-    plan::{CALLS, CONNECT, FAN_OUT_10K, FAN_OUT_10K_HALF},
+    plan::{
+        CALLS, CONNECT, Course, FAN_OUT_1, FAN_OUT_10K, FAN_OUT_10K_HALF, FAN_OUT_32, MEMORY, is_in_process,
+    },
     redis::Redis,
 };
 use crate::target::{DialectName, Process, Target};
@@ -29,11 +33,19 @@ pub(super) struct Server {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scope {
     /// All.
+    Ours,
+    /// All that a server by itself is measured with.
     All,
-    /// All but deliveries at half the rate.
+    /// The same without deliveries at half the rate.
     Usual,
     /// What shows the worth of a second core.
     Scaling,
+    /// What is measured in one process.
+    InProcess,
+    /// What shows the price of TLS.
+    Tls,
+    /// Deliveries to not too many.
+    FanOut,
     /// What needs no actions.
     Channels,
 }
@@ -44,8 +56,14 @@ enum Kind {
     Ours,
     /// Our own on two cores.
     OursOnTwoCores,
+    /// Our own, through TLS.
+    OursWithTls,
+    /// Our own in a shape that exists in one process only.
+    OursInProcess,
     /// A program of `peers-rust`.
     Rust(&'static str),
+    /// A program of `peers-rust` that is told a certificate and its key.
+    RustWithTls(&'static str),
     /// A script of `peers`.
     Node(&'static str),
     /// A script of `peers` that needs Redis.
@@ -60,17 +78,27 @@ pub(super) const OURS: &str = "tokensocket";
 pub(super) const TWO_CORES: &str = "tokensocket-two-cores";
 /// Our own, spoken to in `SockJS` frames.
 pub(super) const SOCKJS: &str = "tokensocket-sockjs";
+/// Our own, spoken to by followers of both kinds.
+pub(super) const MIXED: &str = "tokensocket-mixed";
+/// Our own, through TLS.
+pub(super) const TLS: &str = "tokensocket-tls";
+/// Our own as two servers, each on a runtime and a core of its own.
+pub(super) const PER_CORE: &str = "tokensocket-runtime-per-core";
 /// What a WebSocket costs by itself.
 pub(super) const FLOOR: &str = "floor";
+/// The same as most would write it.
+pub(super) const FLOOR_PLAIN: &str = "floor-plain";
+/// What a WebSocket through TLS costs by itself.
+pub(super) const FLOOR_TLS: &str = "floor-tls";
 
 /// All of them, in the order of tables.
-pub(super) const SERVERS: [Server; 10] = [
+pub(super) const SERVERS: [Server; 15] = [
     Server {
         name: OURS,
         title: "TokenSocket",
         kind: Kind::Ours,
         dialect: DialectName::Tokensocket,
-        scope: Scope::All,
+        scope: Scope::Ours,
     },
     Server {
         name: TWO_CORES,
@@ -80,6 +108,20 @@ pub(super) const SERVERS: [Server; 10] = [
         scope: Scope::Scaling,
     },
     Server {
+        name: PER_CORE,
+        title: "TokenSocket, a runtime per core",
+        kind: Kind::OursInProcess,
+        dialect: DialectName::Tokensocket,
+        scope: Scope::InProcess,
+    },
+    Server {
+        name: TLS,
+        title: "TokenSocket, TLS",
+        kind: Kind::OursWithTls,
+        dialect: DialectName::Tokensocket,
+        scope: Scope::Tls,
+    },
+    Server {
         name: SOCKJS,
         title: "TokenSocket, SockJS framing",
         kind: Kind::Ours,
@@ -87,11 +129,32 @@ pub(super) const SERVERS: [Server; 10] = [
         scope: Scope::Usual,
     },
     Server {
+        name: MIXED,
+        title: "TokenSocket, raw and SockJS",
+        kind: Kind::Ours,
+        dialect: DialectName::Mixed,
+        scope: Scope::FanOut,
+    },
+    Server {
         name: FLOOR,
         title: "tokio-tungstenite 0.30, raw",
         kind: Kind::Rust("floor-peer"),
         dialect: DialectName::Raw,
         scope: Scope::All,
+    },
+    Server {
+        name: FLOOR_PLAIN,
+        title: "tokio-tungstenite 0.30, raw, plain",
+        kind: Kind::Rust("floor-plain-peer"),
+        dialect: DialectName::Raw,
+        scope: Scope::Usual,
+    },
+    Server {
+        name: FLOOR_TLS,
+        title: "tokio-tungstenite 0.30, raw, TLS",
+        kind: Kind::RustWithTls("floor-peer"),
+        dialect: DialectName::Raw,
+        scope: Scope::Tls,
     },
     Server {
         name: "socketioxide",
@@ -140,16 +203,35 @@ pub(super) const SERVERS: [Server; 10] = [
 impl Server {
     /// Whether it is ours.
     pub(super) fn is_ours(&self) -> bool {
-        matches!(self.kind, Kind::Ours | Kind::OursOnTwoCores)
+        matches!(self.kind, Kind::Ours | Kind::OursOnTwoCores | Kind::OursWithTls | Kind::OursInProcess)
+    }
+
+    /// What the server of one process is to run on, where it can be one.
+    pub(super) fn shape(&self) -> Option<&'static str> {
+        match self.name {
+            OURS => Some("one-thread"),
+            TWO_CORES => Some("two-threads"),
+            PER_CORE => Some("runtime-per-core"),
+            _ => None,
+        }
+    }
+
+    /// Whether it is spoken to through TLS.
+    fn speaks_tls(&self) -> bool {
+        matches!(self.kind, Kind::OursWithTls | Kind::RustWithTls(_))
     }
 
     /// Whether the workload called `course` is for it.
     pub(super) fn takes(&self, course: &str) -> bool {
         match self.scope {
-            Scope::All => true,
-            Scope::Usual => course != FAN_OUT_10K_HALF,
-            Scope::Scaling => matches!(course, CALLS | FAN_OUT_10K),
-            Scope::Channels => !matches!(course, CALLS | CONNECT | FAN_OUT_10K_HALF),
+            Scope::Ours => true,
+            Scope::All => !is_in_process(course),
+            Scope::Usual => !is_in_process(course) && course != FAN_OUT_10K_HALF,
+            Scope::Scaling => is_in_process(course) || matches!(course, CALLS | FAN_OUT_10K),
+            Scope::InProcess => is_in_process(course),
+            Scope::Tls => matches!(course, CALLS | FAN_OUT_1 | FAN_OUT_32 | MEMORY | CONNECT),
+            Scope::FanOut => matches!(course, FAN_OUT_1 | FAN_OUT_32),
+            Scope::Channels => matches!(course, FAN_OUT_1 | FAN_OUT_32 | FAN_OUT_10K | MEMORY),
         }
     }
 
@@ -164,15 +246,28 @@ impl Server {
 pub(super) struct Programs {
     ours: Option<Vec<String>>,
     rust: HashMap<String, PathBuf>,
+    in_process: Option<InProcess>,
+    certificate: Option<Certificate>,
 }
 
 impl Programs {
-    /// Builds and installs what `servers` need. `ours` is the command that
-    /// starts our own; without it the example `playground` does.
-    pub(super) fn prepare(servers: &[Server], ours: Option<&str>) -> Result<Self, CompareError> {
+    /// Builds and installs what `servers` need for `courses`. `ours` is the
+    /// command that starts our own; without it the example `playground` does.
+    pub(super) fn prepare(
+        servers: &[Server],
+        courses: &[Course],
+        ours: Option<&str>,
+    ) -> Result<Self, CompareError> {
         let needs = |wanted: fn(&Kind) -> bool| servers.iter().any(|server| wanted(&server.kind));
         let mut programs = Self::default();
-        if needs(|kind| matches!(kind, Kind::Ours | Kind::OursOnTwoCores)) {
+        if courses.iter().any(|course| is_in_process(course.name)) && servers.iter().any(Server::is_ours) {
+            programs.in_process = Some(InProcess::build()?);
+        }
+        if servers.iter().any(Server::speaks_tls) {
+            programs.certificate = Some(Certificate::make()?);
+        }
+        let by_themselves = courses.iter().any(|course| !is_in_process(course.name));
+        if by_themselves && servers.iter().any(Server::is_ours) {
             programs.ours = Some(match ours {
                 Some(command) => command.split_whitespace().map(str::to_owned).collect(),
                 None => vec![
@@ -182,7 +277,7 @@ impl Programs {
                 ],
             });
         }
-        if needs(|kind| matches!(kind, Kind::Rust(_))) {
+        if needs(|kind| matches!(kind, Kind::Rust(_) | Kind::RustWithTls(_))) {
             programs.rust = build::rust_peers()?;
         }
         if needs(|kind| matches!(kind, Kind::Node(_) | Kind::NodeWithRedis(_))) {
@@ -190,12 +285,18 @@ impl Programs {
         }
         Ok(programs)
     }
+
+    /// The program for what is measured in one process.
+    pub(super) fn in_process(&self) -> Option<&InProcess> {
+        self.in_process.as_ref()
+    }
 }
 
 /// A server that runs, and all that runs for it.
 #[derive(Debug)]
 pub(super) struct Started {
     port: u16,
+    tls: bool,
     dialect: DialectName,
     process: Running,
     redis: Option<Redis>,
@@ -204,7 +305,8 @@ pub(super) struct Started {
 impl Started {
     /// What the load generator is to measure.
     pub(super) fn target(&self) -> Result<Target, crate::BenchError> {
-        let target = Target::new(&format!("http://127.0.0.1:{}", self.port))?
+        let scheme = if self.tls { "https" } else { "http" };
+        let target = Target::new(&format!("{scheme}://127.0.0.1:{}", self.port))?
             .dialect(self.dialect)
             .server(self.process.pid());
         Ok(match &self.redis {
@@ -229,9 +331,21 @@ impl Server {
                 cores = two_cores.as_ref();
                 self.own_command(programs)?
             }
-            Kind::Rust(program) => Command::new(
-                programs.rust.get(program).ok_or_else(|| self.not_started("its program was not built"))?,
-            ),
+            Kind::OursWithTls => {
+                let certificate = self.certificate(programs)?;
+                let mut command = self.own_command(programs)?;
+                command.arg("--tls-certificate").arg(certificate.certificate());
+                command.arg("--tls-key").arg(certificate.key());
+                command
+            }
+            Kind::OursInProcess => return Err(self.not_started("it is no process of its own")),
+            Kind::Rust(program) => self.rust_command(programs, program)?,
+            Kind::RustWithTls(program) => {
+                let certificate = self.certificate(programs)?;
+                let mut command = self.rust_command(programs, program)?;
+                command.arg(certificate.certificate()).arg(certificate.key());
+                command
+            }
             Kind::Node(script) => node(script),
             Kind::NodeWithRedis(script) => {
                 let redis = redis.insert(Redis::start(cores)?);
@@ -248,7 +362,7 @@ impl Server {
         // What servers log is no part of what is measured.
         command.env("RUST_LOG", "error");
         let (process, port) = launch::start(self.name, command, cores, port_in)?;
-        Ok(Started { port, dialect: self.dialect, process, redis })
+        Ok(Started { port, tls: self.speaks_tls(), dialect: self.dialect, process, redis })
     }
 
     fn own_command(&self, programs: &Programs) -> Result<Command, CompareError> {
@@ -260,6 +374,15 @@ impl Server {
         let mut command = Command::new(program);
         command.args(arguments);
         Ok(command)
+    }
+
+    fn rust_command(&self, programs: &Programs, program: &str) -> Result<Command, CompareError> {
+        let path = programs.rust.get(program);
+        Ok(Command::new(path.ok_or_else(|| self.not_started("its program was not built"))?))
+    }
+
+    fn certificate<'a>(&self, programs: &'a Programs) -> Result<&'a Certificate, CompareError> {
+        programs.certificate.as_ref().ok_or_else(|| self.not_started("there is no certificate for it"))
     }
 
     fn not_started(&self, reason: &str) -> CompareError {

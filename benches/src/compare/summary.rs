@@ -2,7 +2,7 @@
 //!
 //! In: a [`Record`]. Out: one [`Cell`] per server and workload. Pure.
 
-use super::{record::Record, server::OURS};
+use super::{record::Record, scale::Scale, server::OURS};
 use crate::report::{Latency, Report};
 
 /// What a record comes to.
@@ -22,10 +22,11 @@ pub struct Cell {
     pub server: String,
     /// The workload's name.
     pub workload: String,
-    /// Counted per server CPU-second, or resident bytes per socket: the median
-    /// of the rounds that did not fail.
+    /// Counted per server CPU-second; resident bytes per socket; the 99th
+    /// percentile in milliseconds at half the rate; or counted per second on the
+    /// clock in one process: the median of the rounds that did not fail.
     pub figure: Option<f64>,
-    /// Whether less is better, as with memory.
+    /// Whether less is better, as with memory and latencies.
     pub less_is_better: bool,
     /// Counted per second on the clock.
     pub per_second: Option<f64>,
@@ -84,6 +85,7 @@ impl Summary {
 
 impl Cell {
     fn of(record: &Record, server: &str, workload: &str) -> Self {
+        let scale = Scale::of(workload);
         let rounds: Vec<_> = record
             .measurements
             .iter()
@@ -100,12 +102,8 @@ impl Cell {
         Self {
             server: server.to_owned(),
             workload: workload.to_owned(),
-            figure: over(&|report| match (&report.memory, &report.window) {
-                (Some(memory), _) => Some(memory.per_socket()),
-                (None, Some(window)) => window.per_cpu_second(),
-                (None, None) => None,
-            }),
-            less_is_better: reports.iter().any(|report| report.memory.is_some()),
+            figure: over(&|report| figure(report, scale)),
+            less_is_better: scale.less_is_better(),
             per_second: window(&|window| Some(window.per_second())),
             latency: latency(&reports),
             server_share: window(&|window| share(window.server_cpu_seconds, window.seconds)),
@@ -116,6 +114,16 @@ impl Cell {
             generator_share: window(&|window| share(window.generator_cpu_seconds, window.seconds)),
             failures: rounds.len() - reports.len(),
         }
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "latencies stay far below 2^52 ns")]
+fn figure(report: &Report, scale: Scale) -> Option<f64> {
+    match scale {
+        Scale::PerCpuSecond => report.window.as_ref()?.per_cpu_second(),
+        Scale::PerSecond => Some(report.window.as_ref()?.per_second()),
+        Scale::Bytes => Some(report.memory.as_ref()?.per_socket()),
+        Scale::Milliseconds => Some(report.latency.as_ref()?.p99 as f64 / 1e6),
     }
 }
 

@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use super::{
     cores::Cores,
     record::Record,
+    scale::Scale,
     server::{OURS, TWO_CORES},
     summary::{Cell, Summary},
     targets,
@@ -24,14 +25,22 @@ pub(super) fn render(record: &Record, markdown: bool, with_targets: bool) -> Str
             let _ = writeln!(out, "\n{mark}{title}\n\n{table}");
         }
     };
-    section(
-        "Per second of server CPU time (memory: resident bytes per idle socket)",
-        Some(figures(&summary)),
-    );
+    section(&heading(&summary), Some(figures(&summary)));
     section("How many times better ours is", leads(&summary));
     section("Rates, latencies, and the share of a core used", details(&summary));
     if with_targets {
         section("What is wanted, and whether it is met", Some(wanted(&summary)));
+    }
+    out
+}
+
+/// What the figures are, with a word for each workload whose are others.
+fn heading(summary: &Summary) -> String {
+    let mut out = String::from("Per second of server CPU time");
+    let others = summary.workloads.iter().filter(|workload| Scale::of(workload) != Scale::PerCpuSecond);
+    for (index, workload) in others.enumerate() {
+        let _ =
+            write!(out, "{} {workload}: {}", if index == 0 { ";" } else { "," }, Scale::of(workload).words());
     }
     out
 }
@@ -94,13 +103,8 @@ fn wanted(summary: &Summary) -> Table {
     let mut table = Table::new();
     table.set_header(["workload", "what", "wanted", "measured", "met"]);
     for verdict in targets::judge(summary) {
-        let met = match verdict.is_met() {
-            Some(true) => "met",
-            Some(false) => "not met",
-            None => "not measured",
-        };
         let measured = verdict.measured.map_or_else(|| "–".to_owned(), |figure| verdict.unit.show(figure));
-        table.add_row([verdict.workload, verdict.what, &verdict.bound(), &measured, met]);
+        table.add_row([verdict.workload, verdict.what, &verdict.bound(), &measured, verdict.outcome()]);
     }
     table
 }
@@ -109,7 +113,7 @@ fn figures(summary: &Summary) -> Table {
     grid(summary, |server, workload| {
         let cell = summary.cell(server, workload);
         match cell {
-            Some(Cell { figure: Some(figure), .. }) => grouped(*figure),
+            Some(Cell { figure: Some(figure), .. }) => Scale::of(workload).show(*figure),
             Some(Cell { failures: 1.., .. }) => "failed".to_owned(),
             _ => "–".to_owned(),
         }

@@ -1,35 +1,44 @@
-//! The figures that the project wants, and whether a record has them.
+//! The figures that the project wants, and whether a record has them; and
+//! those it only wants to be told.
 //!
 //! In: a [`Summary`]. Out: a [`Verdict`] for each. Pure. Ratios are of figures
-//! per second of server CPU time unless said otherwise.
+//! per second of server CPU time unless said otherwise; those in one process are
+//! of figures per second on the clock.
 
 use super::{
-    plan::{CALLS, CONNECT, FAN_OUT_1, FAN_OUT_10K, FAN_OUT_10K_HALF, FAN_OUT_32, MEMORY},
-    server::{FLOOR, OURS, SOCKJS, TWO_CORES},
+    plan::{
+        CALLS, CONNECT, CORES_CALLS, CORES_FAN_OUT, FAN_OUT_1, FAN_OUT_10K, FAN_OUT_10K_HALF, FAN_OUT_32,
+        MEMORY,
+    },
+    server::{FLOOR, FLOOR_PLAIN, FLOOR_TLS, MIXED, OURS, PER_CORE, SOCKJS, TLS, TWO_CORES},
     summary::Summary,
     table::grouped,
 };
 
-/// One figure that is wanted.
+/// One figure that is wanted. Without a bound it is only told.
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
     workload: &'static str,
     what: &'static str,
     measure: Measure,
-    bound: f64,
+    bound: Option<f64>,
 }
 
 /// How a figure is had from a summary.
 #[derive(Clone, Copy, Debug)]
 enum Measure {
-    /// The first server's work per CPU-second over the second's.
+    /// The first server's work per second over the second's.
     Ratio(&'static str, &'static str),
+    /// The CPU time that the first server takes for one more than the second.
+    Added(&'static str, &'static str),
+    /// The bytes that the first server keeps for a socket more than the second.
+    AddedBytes(&'static str, &'static str),
     /// Ours: resident bytes per socket.
     Bytes,
     /// Ours: what two cores do, in times what one does, when both are given the
     /// same seconds of CPU time each.
     Scaling,
-    /// Ours: the 99th percentile over that of the server named.
+    /// Ours over that of the server named; less is better.
     Latency(&'static str),
 }
 
@@ -38,6 +47,7 @@ enum Measure {
 pub(super) enum Unit {
     Times,
     Bytes,
+    Microseconds,
 }
 
 impl Unit {
@@ -45,6 +55,7 @@ impl Unit {
         match self {
             Self::Times => format!("{figure:.2} ×"),
             Self::Bytes => format!("{} bytes", grouped(figure)),
+            Self::Microseconds => format!("{figure:.2} µs"),
         }
     }
 }
@@ -56,24 +67,36 @@ pub(super) struct Verdict {
     pub(super) what: &'static str,
     pub(super) unit: Unit,
     pub(super) measured: Option<f64>,
-    bound: f64,
+    bound: Option<f64>,
     less_is_better: bool,
 }
 
 impl Verdict {
-    /// None when it was not measured.
+    /// None when it was not measured, or nothing in particular is wanted.
     pub(super) fn is_met(&self) -> Option<bool> {
-        self.measured.map(|found| if self.less_is_better { found <= self.bound } else { found >= self.bound })
+        let (found, bound) = (self.measured?, self.bound?);
+        Some(if self.less_is_better { found <= bound } else { found >= bound })
+    }
+
+    /// Whether it is met, in words.
+    pub(super) fn outcome(&self) -> &'static str {
+        match (self.measured, self.is_met()) {
+            (None, _) => "not measured",
+            (_, Some(true)) => "met",
+            (_, Some(false)) => "not met",
+            (_, None) => "–",
+        }
     }
 
     /// The bound in words.
     pub(super) fn bound(&self) -> String {
+        let Some(bound) = self.bound else { return "–".to_owned() };
         let side = if self.less_is_better { "at most" } else { "at least" };
-        format!("{side} {}", self.unit.show(self.bound))
+        format!("{side} {}", self.unit.show(bound))
     }
 }
 
-const WANTED: [Wanted; 15] = [
+const WANTED: [Wanted; 33] = [
     ratio(CALLS, "of the raw floor", OURS, FLOOR, 0.6),
     ratio(CALLS, "of jsonrpsee", OURS, "jsonrpsee", 8.0),
     ratio(CALLS, "of socketioxide", OURS, "socketioxide", 2.5),
@@ -81,19 +104,42 @@ const WANTED: [Wanted; 15] = [
     ratio(FAN_OUT_32, "of the raw floor", OURS, FLOOR, 3.9),
     ratio(FAN_OUT_10K, "of the raw floor", OURS, FLOOR, 1.8),
     ratio(CONNECT, "of node-token-sockjs", OURS, "node-token-sockjs", 8.0),
-    Wanted { workload: MEMORY, what: "per idle socket", measure: Measure::Bytes, bound: 4_000.0 },
-    Wanted { workload: MEMORY, what: "per idle socket, the aim", measure: Measure::Bytes, bound: 2_500.0 },
-    Wanted { workload: CALLS, what: "two cores, of one", measure: Measure::Scaling, bound: 1.8 },
-    Wanted { workload: FAN_OUT_10K, what: "two cores, of one", measure: Measure::Scaling, bound: 1.8 },
+    Wanted { workload: MEMORY, what: "per idle socket", measure: Measure::Bytes, bound: Some(4_000.0) },
+    Wanted {
+        workload: MEMORY,
+        what: "per idle socket, the aim",
+        measure: Measure::Bytes,
+        bound: Some(2_500.0),
+    },
+    ratio(CORES_CALLS, "two threads, of one, on the clock", TWO_CORES, OURS, 1.8),
+    ratio(CORES_FAN_OUT, "two threads, of one, on the clock", TWO_CORES, OURS, 1.8),
+    told(CORES_CALLS, "a runtime per core, of one thread", Measure::Ratio(PER_CORE, OURS)),
+    told(CORES_FAN_OUT, "a runtime per core, of one thread", Measure::Ratio(PER_CORE, OURS)),
+    told(CALLS, "two cores, of one, by CPU time", Measure::Scaling),
+    told(FAN_OUT_10K, "two cores, of one, by CPU time", Measure::Scaling),
     Wanted {
         workload: FAN_OUT_10K_HALF,
         what: "99th percentile, of the raw floor's",
         measure: Measure::Latency(FLOOR),
-        bound: 1.0,
+        bound: Some(1.0),
     },
     ratio(CALLS, "SockJS framing, of raw", SOCKJS, OURS, 0.85),
     ratio(FAN_OUT_1, "SockJS framing, of raw", SOCKJS, OURS, 0.85),
     ratio(FAN_OUT_32, "SockJS framing, of raw", SOCKJS, OURS, 0.85),
+    told(FAN_OUT_1, "raw and SockJS mixed, of raw", Measure::Ratio(MIXED, OURS)),
+    told(FAN_OUT_32, "raw and SockJS mixed, of raw", Measure::Ratio(MIXED, OURS)),
+    told(FAN_OUT_1, "of the plain floor", Measure::Ratio(OURS, FLOOR_PLAIN)),
+    told(FAN_OUT_32, "of the plain floor", Measure::Ratio(OURS, FLOOR_PLAIN)),
+    told(CALLS, "TLS, of the floor with TLS", Measure::Ratio(TLS, FLOOR_TLS)),
+    told(CALLS, "what TLS adds to a call", Measure::Added(TLS, OURS)),
+    told(CALLS, "what TLS adds to the floor's", Measure::Added(FLOOR_TLS, FLOOR)),
+    told(FAN_OUT_1, "TLS, of the floor with TLS", Measure::Ratio(TLS, FLOOR_TLS)),
+    told(FAN_OUT_1, "what TLS adds to a delivery", Measure::Added(TLS, OURS)),
+    told(FAN_OUT_1, "what TLS adds to the floor's", Measure::Added(FLOOR_TLS, FLOOR)),
+    told(FAN_OUT_32, "TLS, of the floor with TLS", Measure::Ratio(TLS, FLOOR_TLS)),
+    told(FAN_OUT_32, "what TLS adds to a delivery", Measure::Added(TLS, OURS)),
+    told(MEMORY, "what TLS adds to a socket", Measure::AddedBytes(TLS, OURS)),
+    told(MEMORY, "what TLS adds to the floor's", Measure::AddedBytes(FLOOR_TLS, FLOOR)),
 ];
 
 const fn ratio(
@@ -103,7 +149,11 @@ const fn ratio(
     under: &'static str,
     bound: f64,
 ) -> Wanted {
-    Wanted { workload, what, measure: Measure::Ratio(over, under), bound }
+    Wanted { workload, what, measure: Measure::Ratio(over, under), bound: Some(bound) }
+}
+
+const fn told(workload: &'static str, what: &'static str, measure: Measure) -> Wanted {
+    Wanted { workload, what, measure, bound: None }
 }
 
 /// All that is wanted, beside what `summary` says.
@@ -111,7 +161,11 @@ pub(super) fn judge(summary: &Summary) -> impl Iterator<Item = Verdict> {
     WANTED.into_iter().map(|wanted| Verdict {
         workload: wanted.workload,
         what: wanted.what,
-        unit: if matches!(wanted.measure, Measure::Bytes) { Unit::Bytes } else { Unit::Times },
+        unit: match wanted.measure {
+            Measure::Bytes | Measure::AddedBytes(..) => Unit::Bytes,
+            Measure::Added(..) => Unit::Microseconds,
+            Measure::Ratio(..) | Measure::Scaling | Measure::Latency(_) => Unit::Times,
+        },
         measured: wanted.find(summary).filter(|found| found.is_finite()),
         bound: wanted.bound,
         less_is_better: matches!(wanted.measure, Measure::Bytes | Measure::Latency(_)),
@@ -121,13 +175,13 @@ pub(super) fn judge(summary: &Summary) -> impl Iterator<Item = Verdict> {
 impl Wanted {
     fn find(&self, summary: &Summary) -> Option<f64> {
         let figure = |server: &str| summary.cell(server, self.workload)?.figure;
-        let slowest = |server: &str| Some(summary.cell(server, self.workload)?.latency?.p99);
         match self.measure {
             Measure::Ratio(over, under) => Some(figure(over)? / figure(under)?),
             Measure::Bytes => figure(OURS),
             Measure::Scaling => Some(2.0 * figure(TWO_CORES)? / figure(OURS)?),
-            #[allow(clippy::cast_precision_loss, reason = "latencies stay far below 2^52 ns")]
-            Measure::Latency(other) => Some(slowest(OURS)? as f64 / slowest(other)? as f64),
+            Measure::Latency(other) => Some(figure(OURS)? / figure(other)?),
+            Measure::Added(more, less) => Some((1.0 / figure(more)? - 1.0 / figure(less)?) * 1e6),
+            Measure::AddedBytes(more, less) => Some(figure(more)? - figure(less)?),
         }
     }
 }
@@ -190,14 +244,16 @@ mod tests {
             rate(FLOOR, CALLS, 100, 10),
             rate(TWO_CORES, CALLS, 51, 10),
             rate(SOCKJS, CALLS, 54, 10),
-            rate(OURS, FAN_OUT_10K_HALF, 1, 11),
-            rate(FLOOR, FAN_OUT_10K_HALF, 1, 10),
+            rate(TWO_CORES, CORES_CALLS, 190, 10),
+            rate(OURS, CORES_CALLS, 100, 10),
+            rate(OURS, FAN_OUT_10K_HALF, 1, 11_000_000),
+            rate(FLOOR, FAN_OUT_10K_HALF, 1, 10_000_000),
         ]);
         assert_eq!(
             found,
             [
                 (CALLS, "of the raw floor", 0.6, true),
-                (CALLS, "two cores, of one", 1.7, false),
+                (CORES_CALLS, "two threads, of one, on the clock", 1.9, true),
                 (FAN_OUT_10K_HALF, "99th percentile, of the raw floor's", 1.1, false),
                 (CALLS, "SockJS framing, of raw", 0.9, true),
             ]
@@ -210,5 +266,25 @@ mod tests {
         let report = Report { unit: "sockets".into(), window: None, latency: None, memory };
         let met: Vec<_> = found(vec![measurement(OURS, MEMORY, report)]).iter().map(|one| one.3).collect();
         assert_eq!(met, [true, false]);
+    }
+
+    #[test]
+    fn what_is_only_told_is_neither_met_nor_missed() {
+        let measurements = vec![
+            rate(OURS, CALLS, 100_000, 10),
+            rate(TLS, CALLS, 50_000, 10),
+            rate(TWO_CORES, CALLS, 90_000, 10),
+        ];
+        let record = Record { facts: Facts::default(), cores: None, measured_seconds: 1.0, measurements };
+        let told: Vec<_> = judge(&Summary::of(&record))
+            .filter_map(|one| Some((one.what, one.unit.show(one.measured?), one.bound(), one.outcome())))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("two cores, of one, by CPU time", "1.80 ×".to_owned(), "–".to_owned(), "–"),
+                ("what TLS adds to a call", "10.00 µs".to_owned(), "–".to_owned(), "–"),
+            ]
+        );
     }
 }

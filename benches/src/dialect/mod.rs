@@ -6,6 +6,7 @@
 //! sockets, workloads or counting.
 
 pub(crate) mod jsonrpc;
+pub(crate) mod mixed;
 pub(crate) mod nats;
 pub(crate) mod raw;
 pub(crate) mod socketio;
@@ -46,6 +47,12 @@ pub(crate) enum Incoming {
 
 /// How to talk to one kind of server.
 pub(crate) trait Dialect: Clone + 'static {
+    /// The dialect of a channel's `index`th follower.
+    fn for_follower(&self, index: usize) -> Self {
+        let _ = index;
+        self.clone()
+    }
+
     /// What frames of ours are: text, but where a server wants binary ones.
     fn opcode(&self) -> Opcode {
         Opcode::Text

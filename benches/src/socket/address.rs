@@ -7,8 +7,9 @@ use std::{
     rc::Rc,
 };
 
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
+use super::{stream::Stream, tls::Tls};
 use crate::error::BenchError;
 
 /// How many loopback addresses connections are spread over.
@@ -24,18 +25,21 @@ pub(crate) struct Address {
     server: SocketAddr,
     host: Rc<str>,
     turn: Rc<Cell<u8>>,
+    tls: Option<Tls>,
 }
 
 impl Address {
-    /// Resolves `host` and `port`. Blocks while the system looks the name up.
-    pub(crate) fn resolve(host: &str, port: u16) -> Result<Self, BenchError> {
+    /// Resolves `host` and `port`, to be spoken to through TLS or not. Blocks
+    /// while the system looks the name up.
+    pub(crate) fn resolve(host: &str, port: u16, with_tls: bool) -> Result<Self, BenchError> {
         let unresolved = |source| BenchError::Resolve { host: host.to_owned(), source };
         let mut addresses =
             (host.trim_matches(['[', ']']), port).to_socket_addrs().map_err(unresolved)?.collect::<Vec<_>>();
         // A server told to listen on "localhost" mostly means IPv4.
         addresses.sort_by_key(SocketAddr::is_ipv6);
         let server = addresses.first().copied().ok_or_else(|| unresolved(io::ErrorKind::NotFound.into()))?;
-        Ok(Self { server, host: format!("{host}:{port}").into(), turn: Rc::default() })
+        let tls = with_tls.then(|| Tls::to(host)).transpose()?;
+        Ok(Self { server, host: format!("{host}:{port}").into(), turn: Rc::default(), tls })
     }
 
     /// What the `Host` header says.
@@ -43,9 +47,8 @@ impl Address {
         &self.host
     }
 
-    /// Opens a connection with Nagle's algorithm off. TLS has its place here:
-    /// nothing above asks for more than a stream.
-    pub(crate) async fn connect(&self) -> io::Result<TcpStream> {
+    /// Opens a connection with Nagle's algorithm off.
+    pub(crate) async fn connect(&self) -> io::Result<Stream> {
         let socket = match self.server.ip() {
             IpAddr::V4(ip) => {
                 let socket = TcpSocket::new_v4()?;
@@ -58,7 +61,10 @@ impl Address {
         };
         let stream = socket.connect(self.server).await?;
         stream.set_nodelay(true)?;
-        Ok(stream)
+        match &self.tls {
+            Some(tls) => Ok(Stream::Tls(Box::new(tls.connect(stream).await?))),
+            None => Ok(Stream::Plain(stream)),
+        }
     }
 
     fn next_source(&self) -> Ipv4Addr {

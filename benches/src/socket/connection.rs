@@ -14,8 +14,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, ReadBuf},
-    net::TcpStream,
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     time::timeout,
 };
 
@@ -23,6 +22,7 @@ use super::{
     address::Address,
     frame::{self, Frame, FrameReader, Opcode},
     handshake,
+    stream::Stream,
     template::Template,
     token,
 };
@@ -64,7 +64,7 @@ impl Outgoing {
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection<D> {
-    stream: TcpStream,
+    stream: Stream,
     dialect: D,
     frames: FrameReader,
     outgoing: Outgoing,
@@ -160,18 +160,17 @@ impl<D: Dialect> Connection<D> {
 
     /// Writes what is queued. When cancelled, keeps what is not written yet.
     pub(crate) async fn flush(&mut self) -> Result<(), BenchError> {
-        let bytes = &mut self.outgoing.bytes;
+        let Self { stream, outgoing: Outgoing { bytes, .. }, .. } = self;
         while !bytes.is_empty() {
-            match self.stream.try_write(bytes) {
-                Ok(sent) if sent == bytes.len() => bytes.clear(),
-                Ok(sent) => drop(bytes.drain(..sent)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.stream.writable().await?;
-                }
-                Err(error) => return Err(error.into()),
+            let sent = poll_fn(|context| Pin::new(&mut *stream).poll_write(context, bytes)).await?;
+            if sent == bytes.len() {
+                bytes.clear();
+            } else {
+                bytes.drain(..sent);
             }
         }
-        Ok(())
+        // TLS may keep what it took.
+        Ok(poll_fn(|context| Pin::new(&mut *stream).poll_flush(context)).await?)
     }
 
     /// Closes as the protocol asks: our close frame, then the server's or the
@@ -182,7 +181,15 @@ impl<D: Dialect> Connection<D> {
         match timeout(PATIENCE, self.wait_for(|_| false)).await {
             Err(_) => Err(BenchError::Silent { while_: "closing" }),
             Ok(Ok(()) | Err(BenchError::Closed { .. } | BenchError::ClosedWith(_))) => Ok(()),
-            Ok(Err(BenchError::Io(error))) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
+            Ok(Err(BenchError::Io(error)))
+                if matches!(
+                    error.kind(),
+                    // The latter is TLS whose stream ends without a word.
+                    io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
+                ) =>
+            {
+                Ok(())
+            }
             Ok(Err(error)) => Err(error),
         }
     }

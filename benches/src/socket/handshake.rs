@@ -1,12 +1,10 @@
 //! The WebSocket upgrade (RFC 6455, section 4.1) over a fresh connection.
 //!
-//! In: a TCP stream and a path. Out: the bytes that came after the answer.
+//! In: a stream and a path. Out: the bytes that came after the answer.
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::stream::Stream;
 use crate::error::BenchError;
 
 const LONGEST_ANSWER: usize = 16 * 1024;
@@ -15,7 +13,7 @@ const LONGEST_ANSWER: usize = 16 * 1024;
 ///
 /// The answer's accept key is not checked: the generator measures servers, it
 /// does not test them.
-pub(crate) async fn upgrade(stream: &mut TcpStream, host: &str, path: &str) -> Result<Vec<u8>, BenchError> {
+pub(crate) async fn upgrade(stream: &mut Stream, host: &str, path: &str) -> Result<Vec<u8>, BenchError> {
     let request = format!(
         "GET {path} HTTP/1.1\r\n\
          Host: {host}\r\n\
@@ -25,6 +23,7 @@ pub(crate) async fn upgrade(stream: &mut TcpStream, host: &str, path: &str) -> R
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let mut answer = Vec::with_capacity(1024);
     loop {
         if stream.read_buf(&mut answer).await? == 0 {

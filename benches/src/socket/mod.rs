@@ -1,9 +1,9 @@
 //! One WebSocket connection of the load generator.
 //!
 //! ```text
-//! address ──▶ handshake ──▶ connection ──▶ frames in ──▶ Incoming
-//!                               ▲
-//!                   template ───┘  frames out, built once and patched
+//! address ──▶ stream (tls) ──▶ handshake ──▶ connection ──▶ frames in ──▶ Incoming
+//!                                                ▲
+//!                                    template ───┘  frames out, built once and patched
 //! ```
 //!
 //! Framing is written here and not taken from a WebSocket crate for one
@@ -16,7 +16,9 @@ pub(crate) mod address;
 pub(crate) mod connection;
 pub(crate) mod frame;
 pub(crate) mod handshake;
+pub(crate) mod stream;
 pub(crate) mod template;
+pub(crate) mod tls;
 pub(crate) mod token;
 
 pub(crate) use address::Address;

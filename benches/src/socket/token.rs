@@ -2,6 +2,8 @@
 //!
 //! In: a path. Out: the token of the answer `{"token":"…"}`.
 
+use std::io;
+
 use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -15,8 +17,13 @@ pub(crate) async fn fetch(address: &Address, path: &str) -> Result<String, Bench
     let mut stream = address.connect().await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", address.host());
     stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let mut answer = Vec::with_capacity(1024);
-    stream.take(LONGEST_ANSWER).read_to_end(&mut answer).await?;
+    match stream.take(LONGEST_ANSWER).read_to_end(&mut answer).await {
+        // A stream through TLS that ends without a word may still have brought all.
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error.into()),
+        _ => {}
+    }
     let (status, body) = handshake::read_head(&answer)?.ok_or(BenchError::NotHttp)?;
     match token_in(&answer[body..]) {
         Some(token) if status == 200 => Ok(token),

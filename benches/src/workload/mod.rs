@@ -66,8 +66,9 @@ impl<D: Dialect> Bench<'_, D> {
     async fn open_many(&self, count: usize, channels: usize) -> Result<Vec<Connection<D>>, BenchError> {
         let turns = Rc::new(Semaphore::new(OPENING));
         let mut opening = JoinSet::new();
-        for _ in 0..count {
-            let (dialect, address) = (self.dialect.clone(), self.address.clone());
+        for index in 0..count {
+            let dialect = if channels > 0 { self.dialect.for_follower(index) } else { self.dialect.clone() };
+            let address = self.address.clone();
             let turns = Rc::clone(&turns);
             opening.spawn_local(async move {
                 // Never closed, so there is always a turn.

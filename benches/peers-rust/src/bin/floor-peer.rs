@@ -4,22 +4,36 @@
 //! The first byte of a text message says what it asks for: `e` is sent back
 //! whole, `s` follows the one channel and is sent back whole, `p` goes whole to
 //! every follower. Prints `listening PORT`.
+//!
+//! With the files of a certificate and its key (PEM) as arguments it speaks
+//! TLS by tokio-rustls.
 
 use std::{
     cell::RefCell,
-    io,
+    env, io,
     net::{Ipv4Addr, SocketAddr},
+    path::Path,
     rc::Rc,
+    sync::Arc,
 };
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpSocket},
     sync::mpsc,
     task::{LocalSet, spawn_local},
 };
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        crypto::ring,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    },
+};
 use tokio_tungstenite::{
-    accept_async_with_config,
+    WebSocketStream, accept_async_with_config,
     tungstenite::{self, Message, protocol::WebSocketConfig},
 };
 
@@ -31,6 +45,12 @@ type Followers = Rc<RefCell<Vec<mpsc::Sender<Message>>>>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
+    let files: Vec<_> = env::args_os().skip(1).collect();
+    let tls = match &files[..] {
+        [] => None,
+        [certificate, key] => Some(tls(certificate.as_ref(), key.as_ref()).map_err(io::Error::other)?),
+        _ => return Err(io::Error::other("give a certificate and its key, or nothing")),
+    };
     let listener = listen()?;
     println!("listening {}", listener.local_addr()?.port());
     let followers = Followers::default();
@@ -38,11 +58,18 @@ async fn main() -> io::Result<()> {
         .run_until(async {
             loop {
                 let (stream, _) = listener.accept().await?;
-                let followers = followers.clone();
-                spawn_local(async move {
-                    // A socket that fails only ends itself.
-                    let _ = serve(stream, followers).await;
-                });
+                let (followers, tls) = (followers.clone(), tls.clone());
+                // A socket that fails only ends itself.
+                match tls {
+                    None => drop(spawn_local(async move {
+                        stream.set_nodelay(true)?;
+                        serve(stream, followers).await
+                    })),
+                    Some(tls) => drop(spawn_local(async move {
+                        stream.set_nodelay(true)?;
+                        serve(Box::pin(tls.accept(stream)).await?, followers).await
+                    })),
+                }
             }
         })
         .await
@@ -54,8 +81,20 @@ fn listen() -> io::Result<TcpListener> {
     socket.listen(4096)
 }
 
-async fn serve(stream: TcpStream, followers: Followers) -> Result<(), tungstenite::Error> {
-    stream.set_nodelay(true)?;
+/// TLS with the files of a certificate and its key.
+fn tls(certificate: &Path, key: &Path) -> Result<TlsAcceptor, Box<dyn std::error::Error + Send + Sync>> {
+    let chain = CertificateDer::pem_file_iter(certificate)?.collect::<Result<_, _>>()?;
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, PrivateKeyDer::from_pem_file(key)?)?;
+    Ok(Arc::new(config).into())
+}
+
+async fn serve<S>(stream: S, followers: Followers) -> Result<(), tungstenite::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let config = WebSocketConfig::default().read_buffer_size(8 * 1024);
     let mut socket = Box::pin(accept_async_with_config(stream, Some(config))).await?;
     let (queue, mut queued) = mpsc::channel(QUEUE);
@@ -81,12 +120,15 @@ async fn serve(stream: TcpStream, followers: Followers) -> Result<(), tungstenit
     }
 }
 
-async fn answer(
-    socket: &mut tokio_tungstenite::WebSocketStream<TcpStream>,
+async fn answer<S>(
+    socket: &mut WebSocketStream<S>,
     message: Message,
     queue: &mpsc::Sender<Message>,
     followers: &Followers,
-) -> Result<(), tungstenite::Error> {
+) -> Result<(), tungstenite::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let Message::Text(text) = &message else {
         return Ok(());
     };
