@@ -7,6 +7,7 @@
 //! A new command is a new variant of [`Command`] and a module of its own.
 
 mod bench;
+mod bundle;
 mod layers;
 mod report;
 mod test;
@@ -35,6 +36,8 @@ enum Command {
     /// Build and run the load generator; all arguments, --help too, are passed on
     #[command(disable_help_flag = true)]
     Bench(bench::Arguments),
+    /// Build the browser client and its npm package, in js-dist/dist
+    Bundle(bundle::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&workspace, &arguments),
         Command::Layers => layers::run(&workspace),
         Command::Bench(arguments) => bench::run(&workspace, &arguments),
+        Command::Bundle(arguments) => bundle::run(&workspace, &arguments),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,124 @@
+// The kinds of messages, as codec.rs knows them.
+const [UNKNOWN, NOT_JSON, RESULT, FAILURE, PUBLICATION, SUBSCRIBED, UNSUBSCRIBED, CALL, CANCEL, RECONNECT, ERROR] =
+  Array(11).keys();
+
+const isText = (value) => typeof value === "string";
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+export function parse(event) {
+  try {
+    return JSON.parse(event.data);
+  } catch {
+    return undefined;
+  }
+}
+
+export function kind(message) {
+  if (!isObject(message)) return message === undefined ? NOT_JSON : UNKNOWN;
+  const { internal, uuid, channel } = message;
+  if (internal === true) return internalKind(message);
+  if (message.rpc != null && uuid != null) {
+    if (!isText(uuid)) return UNKNOWN;
+    return message.error != null ? FAILURE : RESULT;
+  }
+  if (channel != null) return isText(channel) ? PUBLICATION : UNKNOWN;
+  return message.error != null ? ERROR : UNKNOWN;
+}
+
+function internalKind({ command, data }) {
+  if (!isObject(data)) return UNKNOWN;
+  switch (command) {
+    case "subscribe":
+      return isText(data.channel) ? SUBSCRIBED : UNKNOWN;
+    case "unsubscribe":
+      return isText(data.channel) ? UNSUBSCRIBED : UNKNOWN;
+    case "rpc":
+      return isText(data.fid) && isText(data.command) ? CALL : UNKNOWN;
+    case "cancel":
+      return isText(data.fid) ? CANCEL : UNKNOWN;
+    case "reconnect":
+      return isMillis(data.after_ms) ? RECONNECT : UNKNOWN;
+    default:
+      return UNKNOWN;
+  }
+}
+
+const isMillis = (value) => Number.isInteger(value) && value >= 0;
+
+// Fields of a message or of the object inside it; each undefined unless of the type that is asked for.
+const inside = (message, outer) => (outer ? message[outer] : message);
+
+export function text(message, outer, field) {
+  const value = inside(message, outer)?.[field];
+  return isText(value) ? value : undefined;
+}
+
+export function number(message, outer, field) {
+  const value = inside(message, outer)?.[field];
+  return isMillis(value) ? value : undefined;
+}
+
+export function feature({ session }, index) {
+  const name = Array.isArray(session.features) ? session.features[index] : undefined;
+  return isText(name) ? name : undefined;
+}
+
+export function hasSession({ session }) {
+  return isObject(session);
+}
+
+// The text of an error for people.
+export function errorText({ error }) {
+  return isText(error) ? error : isText(error.message) ? error.message : "";
+}
+
+// `undefined` has no JSON of its own.
+export function stringify(value) {
+  try {
+    return { json: JSON.stringify(value) ?? "null" };
+  } catch (error) {
+    return { why: String(error?.message ?? error) };
+  }
+}
+
+// What goes. Payloads are JSON already; null stands for itself, undefined for none.
+const quote = JSON.stringify;
+
+export const auth = (token, uuid, name, version, features) =>
+  quote({
+    rpc: "auth",
+    token,
+    uuid,
+    client: name ? { name, version, features: features.trim().split(" ") } : undefined,
+  });
+
+export const request = (rpc, req, uuid, timeout) =>
+  `{"rpc":${quote(rpc)},"req":${req},"uuid":"${uuid}"${timeout === undefined ? "" : `,"timeout_ms":${timeout}`}}`;
+
+export function named(rpc, key, name, data, uuid) {
+  const fields = [];
+  if (key) fields.push(`"${key}":${quote(name)}`);
+  if (data !== undefined) fields.push(`"data":${data}`);
+  return request(rpc, `{${fields}}`, uuid);
+}
+
+const respond = (fid, resp) => `{"rpc":"_rpc","fid":${quote(fid)},"resp":{${resp}}}`;
+
+export const answer = (fid, data) => respond(fid, `"data":${data}`);
+
+export const refuse = (fid, error, code, details) =>
+  respond(
+    fid,
+    `"error":${error}${code ? `,"code":"${code}"` : ""}${details === undefined ? "" : `,"details":${details}`}`,
+  );
+
+// How many bytes of UTF-8.
+export function bytes(text) {
+  text ??= "null";
+  let bytes = text.length;
+  for (let index = 0; index < text.length; index++) {
+    const unit = text.charCodeAt(index);
+    if (unit > 0x7f) bytes += unit > 0x7ff && (unit < 0xd800 || unit > 0xdfff) ? 2 : 1;
+  }
+  return bytes;
+}

@@ -1,0 +1,38 @@
+//! What a driver is driven for: the two seams that make it serve both faces.
+
+use std::time::Duration;
+
+use tokensocket_protocol::client::{CallError, Event};
+use tokensocket_protocol::codec::Codec;
+use wasm_bindgen::JsValue;
+
+/// A codec whose texts come from a WebSocket's events and go to its `send`.
+pub(crate) trait Framing: Codec {
+    /// The text of a message's event; `None` when it has none that could be read.
+    fn receive(event: JsValue) -> Option<Self::Text>;
+
+    /// The text as a string of JavaScript.
+    fn transmit(text: Self::Text) -> JsValue;
+}
+
+/// Who is told. No session or driver is borrowed meanwhile: each method may make requests at once, and
+/// none may throw.
+pub(crate) trait Face<C: Codec>: 'static {
+    /// What a request is known by.
+    type Waiter: 'static;
+
+    /// A request is done. Comes exactly once for each.
+    fn settle(&self, waiter: Self::Waiter, outcome: Result<C::Payload, CallError<C::Payload>>);
+
+    /// Something happened.
+    fn tell(&self, event: Event<C::Payload>);
+
+    /// The server calls an action, and gives up after `timeout`.
+    fn invoke(&self, fid: String, path: String, args: C::Payload, timeout: Option<Duration>);
+
+    /// The server no longer wants that answer.
+    fn cancelled(&self, fid: String);
+
+    /// All is closed, and nothing else comes.
+    fn ended(&self);
+}

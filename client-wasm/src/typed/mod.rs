@@ -1,0 +1,23 @@
+//! The Rust face: for front ends written in Rust, with the names and types of `tokensocket-client`.
+//!
+//! ```text
+//! TokenSocket ──▶ Driver<NativeCodec, Ears> ──▶ Ears ──▶ waiters, subscriptions, listeners, actions
+//! ```
+//!
+//! Payloads are raw JSON text, read and written by serde. Everything runs on the page's one thread, so
+//! futures, listeners and handlers may hold values that are bound to it.
+
+mod address;
+mod builder;
+mod codec;
+mod ears;
+mod error;
+mod rpc;
+mod socket;
+mod subscription;
+
+pub use builder::{Builder, Credentials, TokenBy};
+pub use error::BuildError;
+pub use rpc::Rpc;
+pub use socket::{Actions, TokenSocket};
+pub use subscription::Subscription;
