@@ -1,0 +1,76 @@
+/** A connection of the tests' own: writes down what it is told, and says what the test wants said. */
+import type { Connection, Host, RawOptions, State } from "../src/wasm/connection.js";
+import { useWasm, type WasmEntry } from "../src/wasm/load.js";
+
+export class FakeConnection implements Connection {
+  static made: FakeConnection[] = [];
+  /** What was called on it: the function's name and its arguments. */
+  told: unknown[][] = [];
+  freed = false;
+
+  constructor(
+    readonly options: RawOptions,
+    readonly host: Host,
+  ) {
+    FakeConnection.made.push(this);
+  }
+
+  call(...args: unknown[]) {
+    this.told.push(["call", ...args]);
+  }
+  subscribe(...args: unknown[]) {
+    this.told.push(["subscribe", ...args]);
+  }
+  unsubscribe(...args: unknown[]) {
+    this.told.push(["unsubscribe", ...args]);
+  }
+  publish(...args: unknown[]) {
+    this.told.push(["publish", ...args]);
+  }
+  broadcast(...args: unknown[]) {
+    this.told.push(["broadcast", ...args]);
+  }
+  cancel(...args: unknown[]) {
+    this.told.push(["cancel", ...args]);
+  }
+  answer(...args: unknown[]) {
+    this.told.push(["answer", ...args]);
+  }
+  channels() {
+    return ["from the connection"];
+  }
+  state(): State {
+    return "connecting";
+  }
+  end() {
+    this.told.push(["end"]);
+    this.host.state("ended");
+    this.host.ended();
+  }
+  free() {
+    this.freed = true;
+  }
+
+  /** The numbers of all requests of a kind. */
+  ids(kind: string): number[] {
+    return this.told.filter(([name]) => name === kind).map(([, id]) => id as number);
+  }
+}
+
+/** The smallest WebAssembly module there is. */
+export const EMPTY = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]);
+
+/** Lets sockets use the fake connection; the options replace parts of the entry. */
+export function useFake(entry: Partial<WasmEntry> = {}): void {
+  FakeConnection.made = [];
+  useWasm({ source: () => EMPTY, start: async () => FakeConnection, ...entry });
+}
+
+/** The connection of the last socket, once it is made. */
+export async function connected(): Promise<FakeConnection> {
+  for (;;) {
+    const last = FakeConnection.made.at(-1);
+    if (last) return last;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}

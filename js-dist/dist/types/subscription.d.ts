@@ -1,0 +1,37 @@
+/**
+ * A followed channel: what is published on it, for `for await`.
+ *
+ * ```js
+ * for await (const message of socket.subscribe("news")) console.log(message);
+ * ```
+ *
+ * Up to 256 messages wait for a slow reader, from the moment of the subscribe on; when more come, the oldest
+ * are dropped and {@link missed} counts them. What is published while the connection is lost does not
+ * arrive; listen to the event `reconnect` to notice. Each subscription has one reader and gets every
+ * message; subscribe again for another reader.
+ *
+ * The loop ends after {@link unsubscribe}, `socket.unsubscribe` or the socket's end, once it has had what was
+ * waiting. It throws a {@link TokenSocketError} when the server refuses the subscription (code `forbidden`
+ * or the hook's own) or ends it (code `closed`). Leaving the loop by `break`, `return` or an error
+ * unsubscribes.
+ */
+export declare class Subscription<T = unknown> implements AsyncIterableIterator<T> {
+    #private;
+    /** The channel's name. */
+    readonly channel: string;
+    /**
+     * Resolves when the server has confirmed the subscription; rejects with a {@link TokenSocketError} when it
+     * is refused, or not confirmed in time. Need not be awaited: it causes no unhandled rejection.
+     */
+    readonly ready: Promise<void>;
+    /** How many messages were dropped because they were not read fast enough. */
+    missed: number;
+    /** Stops this subscription. The channel itself is unsubscribed when no other subscription to it is left. */
+    unsubscribe(): void;
+    /** The next message. What `for await` calls. */
+    next(): Promise<IteratorResult<T, undefined>>;
+    /** Unsubscribes. What `for await` calls when the loop is left early. */
+    return(): Promise<IteratorResult<T, undefined>>;
+    /** Itself. */
+    [Symbol.asyncIterator](): this;
+}
