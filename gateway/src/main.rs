@@ -1,8 +1,8 @@
 //! `tokensocket`: the gateway as one program, and a command line to try any TokenSocket server with.
 //!
 //! ```text
-//! command_line ─▶ serve ─▶ open (the server) ─┐
-//!              │           pages (the rest) ──┴▶ serving, until signals
+//! command_line ─▶ serve ─▶ open (the server) ────────────┐
+//!              │           pages (the rest) ◀── console ─┴▶ serving, until signals
 //!              ─▶ call, sub, pub ─▶ connection ─▶ the native client
 //!              ─▶ bench ─▶ the load generator
 //! ```
@@ -10,6 +10,7 @@
 //! Only commands print to standard output. Logs and complaints go to standard error.
 
 mod command_line;
+mod console;
 mod log;
 mod open;
 mod open_files;

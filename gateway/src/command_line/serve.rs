@@ -29,9 +29,17 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:1337";
 /// it listens on this machine only, and refuses any other address unless --open-to-anybody says that
 /// this is meant.
 ///
-/// It has three actions to begin with: `echo` answers with its argument, `time` with the server's time,
-/// `whoami` with the caller's name, socket and channels. Over HTTP it also answers `GET /` with a page
-/// that says what this is, and `GET /healthcheck` with `ok`.
+/// Opened in a browser, its address shows a console: calls with their answers and times, channels, and the
+/// actions that the server may call on the page. Two tabs see each other and call each other.
+///
+/// It has some actions to begin with: `echo` answers with its argument, `time` with the server's time,
+/// `whoami` with the caller's name, socket and channels, `actions` with the names of all. `sockets.call`
+/// calls an action of the client: the caller's own, or one of another socket that offers it to others by
+/// `sockets.offer`; `sockets.list` says who offers what. A client that offers nothing is called by nobody
+/// but itself.
+///
+/// Over HTTP it answers `GET /` with the console for a browser and with a text that says what this is for
+/// everybody else, and `GET /healthcheck` with `ok`.
 #[derive(Args)]
 #[command(after_long_help = manual::sections(&[
     ("Examples", "  \
@@ -105,9 +113,10 @@ fn greet(address: SocketAddr, public: bool) -> io::Result<()> {
         "Everybody on this machine gets a token, since nothing is configured; other machines cannot reach it."
     };
     let program = program();
+    let page = url(address);
     let url = match address.to_string() {
         usual if usual == DEFAULT_LISTEN => String::new(),
-        _ => format!(" --url {}", url(address)),
+        _ => format!(" --url {page}"),
     };
     let mut out = io::stdout().lock();
     write!(
@@ -115,7 +124,7 @@ fn greet(address: SocketAddr, public: bool) -> io::Result<()> {
         "listening on http://{address}
 {reach}
 
-Try in a second terminal:
+Open {page} in a browser for a console, or try in a second terminal:
   {program} call whoami --user ann{url}
   {program} call echo '{{\"hello\":\"world\"}}'{url}
   {program} sub news{url}

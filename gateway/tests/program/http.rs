@@ -5,22 +5,32 @@ use tokio::net::TcpStream;
 
 use crate::program::Gateway;
 
-async fn request(gateway: &Gateway, line: &str) -> String {
+/// Sends a request with these headers, each ending in CRLF. The answer as it came.
+pub(crate) async fn request_with(gateway: &Gateway, line: &str, headers: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
-    let request = format!("{line} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    let request = format!("{line} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
     answer
+}
+
+async fn request(gateway: &Gateway, line: &str) -> String {
+    String::from_utf8(request_with(gateway, line, "").await).unwrap()
 }
 
 #[tokio::test]
 async fn the_front_page_says_what_this_is() {
     let gateway = Gateway::start().await;
-    let answer = request(&gateway, "GET /").await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    assert!(answer.contains("text/plain"), "{answer}");
-    assert!(answer.contains("TokenSocket server"), "{answer}");
+    for accept in ["", "accept: */*\r\n", "accept: text/html;q=0, text/plain\r\n"] {
+        let answer = String::from_utf8(request_with(&gateway, "GET /", accept).await).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.contains("text/plain"), "{answer}");
+        assert!(answer.contains("vary: accept"), "{answer}");
+        assert!(answer.contains("TokenSocket server"), "{answer}");
+    }
+    let head = request(&gateway, "HEAD /").await;
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("text/plain"), "{head}");
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@
 mod bench;
 mod call;
 mod channels;
+mod console;
 mod http;
 mod program;
 mod serve;
+mod sockets;

@@ -11,9 +11,11 @@ use crate::program::{Gateway, Program, run};
 #[tokio::test]
 async fn the_commands_it_prints_work() {
     let gateway = Gateway::start().await;
+    let address = gateway.url.clone();
     gateway.program.signal(Signal::SIGTERM);
     let greeting = gateway.program.ended().await.out;
     assert!(greeting.contains("other machines cannot reach it"), "{greeting}");
+    assert!(greeting.contains(&format!("Open {address} in a browser")), "{greeting}");
 
     let mut gateway = Gateway::start().await;
     let mut calls = Vec::new();

@@ -3,6 +3,8 @@
 //! In: the origins whose pages may ask for tokens. Out: a server that gives everybody a token, with a few
 //! actions to try. It must not know where it listens; who may reach it is the affair of `serve`.
 
+mod sockets;
+
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,8 @@ use tokensocket_server::{
     Actions, AllowedOrigins, Auth, BuildError, Channel, Data, Identity, RawJson, RpcError, Server, Socket,
     TokenRequest,
 };
+
+use sockets::Offers;
 
 /// Where it issues tokens.
 pub(crate) const TOKEN_PATH: &str = "/socket/token";
@@ -25,6 +29,7 @@ struct Visitor {
 
 /// Builds the server. Nothing runs yet.
 pub(crate) fn build(origins: AllowedOrigins) -> Result<Server, BuildError> {
+    let offers = Offers::default();
     Server::builder()
         .authenticate(|request: TokenRequest| async move {
             let user = request.query("user").unwrap_or_else(|| "anonymous".to_owned());
@@ -33,24 +38,30 @@ pub(crate) fn build(origins: AllowedOrigins) -> Result<Server, BuildError> {
         .token_path(TOKEN_PATH)
         .socket_prefix(SOCKET_PREFIX)
         .allowed_origins(origins)
+        .state(offers.clone())
         .actions(actions())
         .on_authenticate(|socket| async move {
             tracing::debug!(socket = %socket.id(), identity = %socket.identity().data(), "connected");
             Ok(())
         })
-        .on_disconnect(|socket, close| async move {
-            tracing::debug!(socket = %socket.id(), %close, "disconnected");
+        .on_disconnect(move |socket, close| {
+            offers.withdraw(&socket);
+            async move {
+                tracing::debug!(socket = %socket.id(), %close, "disconnected");
+            }
         })
         .build()
 }
 
 fn actions() -> Actions {
     Actions::new()
+        .action("actions", |server: Server| async move { Ok::<_, RpcError>(server.actions()) })
         .action("echo", |Data(value): Data<RawJson>| async move { Ok::<_, RpcError>(value) })
         .action("time", async || {
             Ok::<_, RpcError>(humantime::format_rfc3339_millis(SystemTime::now()).to_string())
         })
         .action("whoami", whoami)
+        .nest("sockets", sockets::actions())
 }
 
 async fn whoami(Auth(Visitor { user }): Auth<Visitor>, socket: Socket) -> Result<Value, RpcError> {
