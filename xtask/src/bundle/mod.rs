@@ -4,8 +4,9 @@
 //! client-wasm ──cargo──▶ .wasm ──wasm-bindgen──▶ .wasm + glue ──wasm-opt──▶ smaller ──npm run build──▶ js-dist/dist
 //! ```
 //!
-//! Comes in: the workspace. Goes out: the package's built files, and `build.json` beside them. It must not
-//! know what the package's JavaScript does with the `.wasm`: that is `client-wasm/js`.
+//! Comes in: the workspace. Goes out: the package's built files, with `build.json` beside them, and the
+//! gateway's console, which has a copy of them. It must not know what the package's JavaScript does with the
+//! `.wasm`: that is `client-wasm/js`.
 
 mod record;
 mod toolchain;
@@ -50,8 +51,21 @@ pub(crate) struct Arguments {
 
 /// Builds everything.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
-    let out = arguments.out.clone().unwrap_or_else(|| workspace.root.join("js-dist/dist"));
-    build(workspace, (!arguments.wasm_only).then_some(&out))
+    if arguments.wasm_only {
+        return build(workspace, None);
+    }
+    if let Some(out) = &arguments.out {
+        return build_into(workspace, out);
+    }
+    build_into(workspace, &workspace.root.join("js-dist/dist"))?;
+    console(workspace)
+}
+
+/// Builds the console anew, which brings a copy of the package along.
+fn console(workspace: &Workspace) -> Result<()> {
+    let npm = workspace.root.join("gateway/console");
+    install(workspace, &npm)?;
+    workspace.run_in(&npm, "npm", &["run", "--silent", "build"]).context("npm run build in gateway/console")
 }
 
 /// Builds the package's files into a folder, and leaves js-dist/dist as it is.
@@ -95,7 +109,7 @@ fn install(workspace: &Workspace, npm: &Path) -> Result<()> {
     if changed("node_modules/.package-lock.json") < changed("package-lock.json") {
         workspace
             .run_in(npm, "npm", &["ci", "--no-audit", "--no-fund"])
-            .context("npm ci in client-wasm/js")?;
+            .with_context(|| format!("npm ci in {}", npm.display()))?;
     }
     Ok(())
 }

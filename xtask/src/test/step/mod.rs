@@ -5,6 +5,8 @@
 //! alone. A new step is a file here and a variant of [`Step`], whose order is the
 //! order they run in.
 
+mod browser;
+mod bundle;
 mod clippy;
 mod costs;
 mod deny;
@@ -37,8 +39,12 @@ pub(crate) enum Step {
     Deny,
     /// The npm packages that the tests start, from their lockfiles
     Npm,
+    /// The committed npm package against its sources
+    Bundle,
     /// All tests, then the examples in the documentation
     Tests,
+    /// The npm package in a real Chromium
+    Browser,
     /// Instructions per call and per delivery, as tests/costs.toml says
     Costs,
 }
@@ -54,7 +60,9 @@ impl Step {
             Self::Layers => "layers",
             Self::Deny => "deny",
             Self::Npm => "npm",
+            Self::Bundle => "bundle",
             Self::Tests => "tests",
+            Self::Browser => "browser",
             Self::Costs => "costs",
         }
     }
@@ -69,7 +77,9 @@ impl Step {
             Self::Layers => "imports run downward only",
             Self::Deny => "dependencies, their licences and sources",
             Self::Npm => "npm packages for the tests",
+            Self::Bundle => "the committed npm package is what its sources say",
             Self::Tests => "all tests, then the documentation's examples",
+            Self::Browser => "the npm package in a real Chromium",
             Self::Costs => "instructions per call and per delivery",
         }
     }
@@ -88,7 +98,11 @@ impl Step {
             Self::Npm => {
                 "see npm's message above; when a package.json was changed, run `npm install --omit-lockfile-registry-resolved` in its folder"
             }
+            Self::Bundle => "run `cargo xtask bundle` and commit js-dist/dist",
             Self::Tests => "mend what failed; the failing tests are listed above",
+            Self::Browser => {
+                "mend what failed; one suite alone: `npm test --prefix tests/browser -- NAME`, see its README"
+            }
             Self::Costs => {
                 "find what became dearer, or write the new number into tests/costs.toml with a reason"
             }
@@ -105,7 +119,9 @@ impl Step {
             Self::Layers => layers::run(workspace),
             Self::Deny => deny::run(workspace),
             Self::Npm => npm::run(workspace),
+            Self::Bundle => bundle::run(workspace),
             Self::Tests => tests::run(workspace),
+            Self::Browser => browser::run(workspace),
             Self::Costs => costs::run(workspace),
         }
     }

@@ -12,7 +12,7 @@ use crate::test::step::npm;
 use crate::workspace::Workspace;
 
 /// The variable that tells tests where the programs are.
-const BIN_DIR: &str = "TOKENSOCKET_BIN_DIR";
+pub(super) const BIN_DIR: &str = "TOKENSOCKET_BIN_DIR";
 
 pub(super) fn run(workspace: &Workspace) -> Result<()> {
     let missing = npm::not_installed(workspace)?;

@@ -6,6 +6,7 @@
 
 use anyhow::{Result, bail};
 
+use crate::bundle;
 use crate::report;
 use crate::test::step::deny;
 use crate::workspace::Workspace;
@@ -22,13 +23,13 @@ struct Tool {
 enum Source {
     /// A component of the Rust toolchain.
     Component(&'static str),
-    /// A Debian package.
+    /// Debian packages.
     Debian(&'static str),
     /// To be installed by hand, as this says.
     ByHand(&'static str),
 }
 
-const TOOLS: [Tool; 6] = [
+const TOOLS: [Tool; 7] = [
     Tool {
         name: "rustfmt",
         probe: &["cargo", "fmt", "--version"],
@@ -60,12 +61,21 @@ const TOOLS: [Tool; 6] = [
         source: Source::Debian("redis-server"),
     },
     Tool {
+        name: "chromium",
+        probe: &["chromium", "--version"],
+        why: "the browser step",
+        source: Source::Debian("chromium"),
+    },
+    Tool {
         name: "valgrind",
         probe: &["valgrind", "--version"],
         why: "the costs step",
         source: Source::Debian("valgrind"),
     },
 ];
+
+/// A toolchain that builds for browsers, where rustup's has not the target.
+const WASM_TOOLCHAIN: &str = "rustc-web cargo-web rust-web-src lld-22";
 
 pub(super) fn run(workspace: &Workspace) -> Result<()> {
     let mut advice = Vec::new();
@@ -79,6 +89,17 @@ pub(super) fn run(workspace: &Workspace) -> Result<()> {
             && !is_there(workspace, tool)
         {
             advice.push(what);
+        }
+    }
+    if bundle::has_toolchain(workspace) {
+        report::note(&format!("{:<14} found", "Rust for wasm"));
+    } else {
+        report::note(&format!("{:<14} missing, for the bundle step", "Rust for wasm"));
+        if let Err(what) = install(workspace, &Source::Debian(WASM_TOOLCHAIN))
+            && !bundle::has_toolchain(workspace)
+        {
+            let target = "`rustup target add wasm32-unknown-unknown && rustup component add rust-src`";
+            advice.push(format!("run {target}, or {what}"));
         }
     }
     if deny::find(workspace).is_some() {
@@ -104,12 +125,12 @@ fn install(workspace: &Workspace, source: &Source) -> Result<(), String> {
             .args(["component", "add", name])
             .run()
             .map_err(|_| format!("run `rustup component add {name}`")),
-        Source::Debian(package) => {
-            let by_hand = format!("`apt-get update && apt-get install -y {package}`");
+        Source::Debian(packages) => {
+            let by_hand = format!("`apt-get update && apt-get install -y {packages}`");
             if !is_root(workspace) {
                 return Err(format!("run {by_hand} as root"));
             }
-            apt(workspace, package)
+            apt(workspace, packages)
                 .map_err(|error| format!("{by_hand} did not work ({error:#}): install it by hand"))
         }
         Source::ByHand(what) => Err((*what).to_owned()),
@@ -120,11 +141,12 @@ fn is_root(workspace: &Workspace) -> bool {
     workspace.program("id").arg("-u").quiet().read().is_ok_and(|user| user == "0")
 }
 
-fn apt(workspace: &Workspace, package: &str) -> Result<()> {
+fn apt(workspace: &Workspace, packages: &str) -> Result<()> {
     let apt = |arguments: &[&str]| {
         workspace.program("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive").run()
     };
     apt(&["-qq", "update"])?;
-    apt(&["-qq", "install", "-y", "--no-install-recommends", package])?;
+    let install = ["-qq", "install", "-y", "--no-install-recommends"];
+    apt(&[&install[..], &packages.split(' ').collect::<Vec<_>>()].concat())?;
     Ok(())
 }

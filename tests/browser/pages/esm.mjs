@@ -1,0 +1,1 @@
+globalThis.entry = import("/package/dist/tokensocket.mjs");

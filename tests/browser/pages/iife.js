@@ -1,0 +1,1 @@
+globalThis.entry = { TokenSocket, TokenSocketError: TokenSocket.TokenSocketError };
