@@ -14,15 +14,25 @@ use crate::workspace::Workspace;
 
 /// The suites.
 const FOLDER: &str = "tests/browser";
+/// The package's sources, which have tests of their own: what must not compile, and parts by themselves.
+const SOURCES: &str = "client-wasm/js";
 /// The npm folders that they use: their own, the original server's, the console's and the example's.
-const NPM: [&str; 4] = [FOLDER, "tests/npm", "gateway/console", "examples/browser/vite"];
+const NPM: [&str; 5] = [FOLDER, SOURCES, "tests/npm", "gateway/console", "examples/browser/vite"];
 /// A page written in Rust, and its folder.
 const PAGE: (&str, &str) = ("tokensocket-example-page", "examples/browser/rust");
 /// The folder with the package's package.json.
 const PACKAGE: &str = "TOKENSOCKET_PACKAGE";
 
 pub(super) fn run(workspace: &Workspace) -> Result<()> {
-    suites(workspace, &workspace.root.join("js-dist"))
+    suites(workspace, &workspace.root.join("js-dist"))?;
+    report::note("types and parts of the package");
+    workspace
+        .program("npm")
+        .args(["run", "--silent", "test", "--prefix", SOURCES])
+        .env("TOKENSOCKET_LIVE", "1")
+        .env("TOKENSOCKET_PLAYGROUND", workspace.target.join("debug/examples/playground"))
+        .run()?;
+    Ok(())
 }
 
 /// Runs all suites with the package in a folder.
