@@ -20,6 +20,13 @@ pub fn push_message_frame(out: &mut Vec<u8>, message: &[u8]) {
     out.extend_from_slice(b"\"]");
 }
 
+/// Appends the part of a frame that one of several messages is: `"…",`. `message` is UTF-8.
+pub fn push_element(out: &mut Vec<u8>, message: &[u8]) {
+    out.push(b'"');
+    string::push_escaped(out, message);
+    out.extend_from_slice(b"\",");
+}
+
 /// Frames the end of a session: `c[code,"reason"]`.
 pub fn close_frame(close: &Close) -> String {
     serde_json::json!([close.code, close.reason]).to_string().replacen('[', "c[", 1)

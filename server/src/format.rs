@@ -8,6 +8,9 @@ use tokensocket_protocol::sockjs;
 
 use crate::transport::websocket::frame;
 
+/// Beyond how many bytes no further message is gathered into a frame.
+const LARGE_FRAME: usize = 16 * 1024;
+
 /// How a transport frames a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -42,5 +45,77 @@ impl Format {
         let mut out = Vec::new();
         self.push(&mut out, message);
         Bytes::from(out)
+    }
+}
+
+/// The messages of one burst to one socket, in as few frames as the format allows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gathering {
+    format: Format,
+    /// A frame that takes more messages.
+    begun: Option<frame::Begun>,
+}
+
+impl Gathering {
+    pub(crate) fn new(format: Format) -> Self {
+        Self { format, begun: None }
+    }
+
+    /// Appends one message. What is in `out` is not whole before [`Gathering::finish`].
+    pub(crate) fn push(&mut self, out: &mut Vec<u8>, message: &[u8]) {
+        if self.format == Format::Raw {
+            return self.format.push(out, message);
+        }
+        let begun = *self.begun.get_or_insert_with(|| {
+            let begun = frame::Begun::new(out, LARGE_FRAME);
+            out.extend_from_slice(b"a[");
+            begun
+        });
+        sockjs::push_element(out, message);
+        if begun.length(out) >= LARGE_FRAME {
+            self.finish(out);
+        }
+    }
+
+    /// Ends the frame that takes more messages.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        if let Some(begun) = self.begun.take()
+            && let Some(comma) = out.last_mut()
+        {
+            *comma = b']';
+            begun.finish(out, frame::TEXT);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gathered(format: Format, messages: &[&str]) -> Vec<u8> {
+        let (mut gathering, mut out) = (Gathering::new(format), Vec::new());
+        for message in messages {
+            gathering.push(&mut out, message.as_bytes());
+        }
+        gathering.finish(&mut out);
+        out
+    }
+
+    #[test]
+    fn gathers_a_burst_into_one_sockjs_frame() {
+        assert_eq!(gathered(Format::SockJs, &[]), b"");
+        assert_eq!(gathered(Format::SockJs, &["\"a\""]), frame::text(br#"a["\"a\""]"#));
+        assert_eq!(gathered(Format::SockJs, &["1", "2"]), frame::text(br#"a["1","2"]"#));
+        assert_eq!(gathered(Format::Raw, &["1", "2"]), [frame::text(b"1"), frame::text(b"2")].concat());
+    }
+
+    #[test]
+    fn begins_another_frame_behind_a_large_one() {
+        let large = "x".repeat(70_000);
+        let first = frame::text(format!("a[\"1\",\"{large}\"]").as_bytes());
+        assert_eq!(
+            gathered(Format::SockJs, &["1", &large, "2"]),
+            [first, frame::text(br#"a["2"]"#)].concat()
+        );
     }
 }

@@ -121,18 +121,34 @@ impl Client {
     /// Reads `count` frames, however they are cut.
     fn read_frames(&mut self, count: usize) {
         for _ in 0..count {
-            let mut head = [0; 2];
-            self.0.read_exact(&mut head).unwrap();
-            let length = match head[1] {
-                LENGTH_FOLLOWS => {
-                    let mut length = [0; 2];
-                    self.0.read_exact(&mut length).unwrap();
-                    usize::from(u16::from_be_bytes(length))
-                }
-                length => usize::from(length),
-            };
-            self.0.read_exact(&mut vec![0; length]).unwrap();
+            self.read_frame();
         }
+    }
+
+    /// Reads `count` answers, however many of them stand in one frame.
+    fn read_answers(&mut self, count: usize) {
+        let mut seen = 0;
+        while seen < count {
+            let frame = self.read_frame();
+            seen += frame.windows(4).filter(|window| window == b"uuid").count();
+        }
+        assert_eq!(seen, count);
+    }
+
+    fn read_frame(&mut self) -> Vec<u8> {
+        let mut head = [0; 2];
+        self.0.read_exact(&mut head).unwrap();
+        let length = match head[1] {
+            LENGTH_FOLLOWS => {
+                let mut length = [0; 2];
+                self.0.read_exact(&mut length).unwrap();
+                usize::from(u16::from_be_bytes(length))
+            }
+            length => usize::from(length),
+        };
+        let mut payload = vec![0; length];
+        self.0.read_exact(&mut payload).unwrap();
+        payload
     }
 }
 
@@ -181,7 +197,7 @@ fn calls_allocate_little(connect: fn(SocketAddr) -> Client, framed: fn(&str) -> 
     let ask = move |client: &mut Client, bursts: usize| {
         for _ in 0..bursts {
             client.0.write_all(&burst).unwrap();
-            client.read_frames(CALLS);
+            client.read_answers(CALLS);
         }
     };
     let again = ask.clone();

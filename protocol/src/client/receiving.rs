@@ -57,6 +57,19 @@ impl<C: Codec> Session<C> {
         self.flush(now);
     }
 
+    /// A publication came, which the driver can tell from the rest without reading all of it. Gives `true` when
+    /// all that is left to do is to tell the user of it, at once: then it is a [`Event::Message`] that need
+    /// not pass through here. Otherwise nothing has happened, and the text goes to
+    /// [`handle_text`](Self::handle_text) as any other.
+    pub fn handle_publication(&mut self) -> bool {
+        let is_alone = self.outputs.is_empty() && self.offline.is_empty();
+        let is_next = is_alone && matches!(self.phase, Phase::Ready);
+        if is_next {
+            self.heartbeat.heard();
+        }
+        is_next
+    }
+
     fn receive_auth(
         &mut self,
         now: Duration,

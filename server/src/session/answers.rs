@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 
 use super::outbox::Limits;
-use crate::format::Format;
+use crate::format::{Format, Gathering};
 use crate::socket::Socket;
 
 /// How much room for answers a thread keeps, in bytes.
@@ -19,7 +19,7 @@ thread_local! {
 
 /// The answers of one burst, in the socket's format.
 pub(super) struct Answers {
-    format: Format,
+    gathering: Gathering,
     /// How much is held back before it goes out within the burst.
     most: Limits,
     bytes: Vec<u8>,
@@ -34,7 +34,14 @@ impl Answers {
     /// `limits` are the outbox's.
     pub(super) fn new(format: Format, limits: Limits) -> Self {
         let most = Limits { messages: limits.messages / 4, bytes: (limits.bytes / 4).min(KEPT_ROOM) };
-        Self { format, most, bytes: Vec::new(), count: 0, spare: Vec::new(), before_publications: false }
+        Self {
+            gathering: Gathering::new(format),
+            most,
+            bytes: Vec::new(),
+            count: 0,
+            spare: Vec::new(),
+            before_publications: false,
+        }
     }
 
     /// Whether so much is held back that it must go out before the burst goes on.
@@ -60,6 +67,7 @@ impl Answers {
         self.before_publications = false;
         if self.count > 0 {
             let count = std::mem::take(&mut self.count);
+            self.gathering.finish(&mut self.bytes);
             if socket.outbox().push_own(&mut self.bytes, count).is_err() {
                 tracing::debug!(socket = %socket.id(), "disconnecting a slow consumer");
             }
@@ -73,7 +81,7 @@ impl Answers {
 
     /// Adds the answer to a publish or broadcast, which may stand behind all that the burst publishes.
     pub(super) fn push_published(&mut self, mut answer: Vec<u8>) {
-        self.format.push(&mut self.bytes, &answer);
+        self.gathering.push(&mut self.bytes, &answer);
         self.count += 1;
         answer.clear();
         self.spare = answer;

@@ -36,27 +36,51 @@ fn header_size(length: usize) -> usize {
     }
 }
 
-/// Appends a frame whose payload `write` appends, some `expected` bytes: where these need a header of
-/// another size, the payload is moved.
+/// Appends a frame whose payload `write` appends, some `expected` bytes.
 pub(crate) fn push_with(out: &mut Vec<u8>, opcode: u8, expected: usize, write: impl FnOnce(&mut Vec<u8>)) {
-    let start = out.len();
-    let room = header_size(expected);
-    out.extend_from_slice(&[0; MAX_HEADER][..room]);
+    let begun = Begun::new(out, expected);
     write(out);
-    let length = out.len() - start - room;
-    let size = header_size(length);
-    if size != room {
-        out.splice(start..start + room, [0; MAX_HEADER].into_iter().take(size));
+    begun.finish(out, opcode);
+}
+
+/// A frame whose payload is still being appended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Begun {
+    start: usize,
+    room: usize,
+}
+
+impl Begun {
+    /// Leaves room for the header of a payload of some `expected` bytes.
+    pub(crate) fn new(out: &mut Vec<u8>, expected: usize) -> Self {
+        let (start, room) = (out.len(), header_size(expected));
+        out.extend_from_slice(&[0; MAX_HEADER][..room]);
+        Self { start, room }
     }
-    match &mut out[start..start + size] {
-        [first, second] => [*first, *second] = [opcode, u8::try_from(length).unwrap_or(125)],
-        [first, second, high, low] => {
-            [*first, *second] = [opcode, 126];
-            [*high, *low] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
+
+    /// How long the payload is so far, in bytes.
+    pub(crate) fn length(&self, out: &[u8]) -> usize {
+        out.len() - self.start - self.room
+    }
+
+    /// Writes the header. Where it is of another size than expected, the payload is moved.
+    pub(crate) fn finish(self, out: &mut Vec<u8>, opcode: u8) {
+        let Self { start, room } = self;
+        let length = self.length(out);
+        let size = header_size(length);
+        if size != room {
+            out.splice(start..start + room, [0; MAX_HEADER].into_iter().take(size));
         }
-        header => {
-            header[..2].copy_from_slice(&[opcode, 127]);
-            header[2..].copy_from_slice(&(length as u64).to_be_bytes());
+        match &mut out[start..start + size] {
+            [first, second] => [*first, *second] = [opcode, u8::try_from(length).unwrap_or(125)],
+            [first, second, high, low] => {
+                [*first, *second] = [opcode, 126];
+                [*high, *low] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
+            }
+            header => {
+                header[..2].copy_from_slice(&[opcode, 127]);
+                header[2..].copy_from_slice(&(length as u64).to_be_bytes());
+            }
         }
     }
 }
