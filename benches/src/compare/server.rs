@@ -44,6 +44,8 @@ enum Scope {
     InProcess,
     /// What shows the price of TLS.
     Tls,
+    /// Calls and deliveries.
+    Loop,
     /// Deliveries to not too many.
     FanOut,
     /// What needs no actions.
@@ -86,13 +88,15 @@ pub(super) const TLS: &str = "tokensocket-tls";
 pub(super) const PER_CORE: &str = "tokensocket-runtime-per-core";
 /// What a WebSocket costs by itself.
 pub(super) const FLOOR: &str = "floor";
-/// The same as most would write it.
+/// What deliveries cost without a framework.
+pub(super) const BARE: &str = "bare";
+/// The floor as most would write it.
 pub(super) const FLOOR_PLAIN: &str = "floor-plain";
 /// What a WebSocket through TLS costs by itself.
 pub(super) const FLOOR_TLS: &str = "floor-tls";
 
 /// All of them, in the order of tables.
-pub(super) const SERVERS: [Server; 15] = [
+pub(super) const SERVERS: [Server; 16] = [
     Server {
         name: OURS,
         title: "TokenSocket",
@@ -134,6 +138,13 @@ pub(super) const SERVERS: [Server; 15] = [
         kind: Kind::Ours,
         dialect: DialectName::Mixed,
         scope: Scope::FanOut,
+    },
+    Server {
+        name: BARE,
+        title: "an epoll loop, raw",
+        kind: Kind::Rust("bare-peer"),
+        dialect: DialectName::Raw,
+        scope: Scope::Loop,
     },
     Server {
         name: FLOOR,
@@ -230,6 +241,7 @@ impl Server {
             Scope::Scaling => is_in_process(course) || matches!(course, CALLS | FAN_OUT_10K),
             Scope::InProcess => is_in_process(course),
             Scope::Tls => matches!(course, CALLS | FAN_OUT_1 | FAN_OUT_32 | MEMORY | CONNECT),
+            Scope::Loop => matches!(course, CALLS | FAN_OUT_1 | FAN_OUT_32 | FAN_OUT_10K),
             Scope::FanOut => matches!(course, FAN_OUT_1 | FAN_OUT_32),
             Scope::Channels => matches!(course, FAN_OUT_1 | FAN_OUT_32 | FAN_OUT_10K | MEMORY),
         }

@@ -10,7 +10,7 @@ use super::{
         CALLS, CONNECT, CORES_CALLS, CORES_FAN_OUT, FAN_OUT_1, FAN_OUT_10K, FAN_OUT_10K_HALF, FAN_OUT_32,
         MEMORY,
     },
-    server::{FLOOR, FLOOR_PLAIN, FLOOR_TLS, MIXED, OURS, PER_CORE, SOCKJS, TLS, TWO_CORES},
+    server::{BARE, FLOOR, FLOOR_PLAIN, FLOOR_TLS, MIXED, OURS, PER_CORE, SOCKJS, TLS, TWO_CORES},
     summary::Summary,
     table::grouped,
 };
@@ -96,7 +96,7 @@ impl Verdict {
     }
 }
 
-const WANTED: [Wanted; 33] = [
+const WANTED: [Wanted; 37] = [
     ratio(CALLS, "of the raw floor", OURS, FLOOR, 0.6),
     ratio(CALLS, "of jsonrpsee", OURS, "jsonrpsee", 8.0),
     ratio(CALLS, "of socketioxide", OURS, "socketioxide", 2.5),
@@ -128,6 +128,10 @@ const WANTED: [Wanted; 33] = [
     ratio(FAN_OUT_32, "SockJS framing, of raw", SOCKJS, OURS, 0.85),
     told(FAN_OUT_1, "raw and SockJS mixed, of raw", Measure::Ratio(MIXED, OURS)),
     told(FAN_OUT_32, "raw and SockJS mixed, of raw", Measure::Ratio(MIXED, OURS)),
+    told(CALLS, "of an epoll loop", Measure::Ratio(OURS, BARE)),
+    told(FAN_OUT_1, "of an epoll loop", Measure::Ratio(OURS, BARE)),
+    told(FAN_OUT_32, "of an epoll loop", Measure::Ratio(OURS, BARE)),
+    told(FAN_OUT_10K, "of an epoll loop", Measure::Ratio(OURS, BARE)),
     told(FAN_OUT_1, "of the plain floor", Measure::Ratio(OURS, FLOOR_PLAIN)),
     told(FAN_OUT_32, "of the plain floor", Measure::Ratio(OURS, FLOOR_PLAIN)),
     told(CALLS, "TLS, of the floor with TLS", Measure::Ratio(TLS, FLOOR_TLS)),
