@@ -10,7 +10,9 @@
 //! - Actions: `echo`, `something.nested`, `fail`, `failstring`, `slow`, `whoami`, `callme`, `dropme`,
 //!   `announce`.
 //! - Channels whose name begins with `forbidden` are refused for subscribe and publish.
-//! - A SockJS echo service without tokens at `/echo`.
+//! - SockJS services without tokens, as SockJS's own test suite expects them: `/echo`,
+//!   `/disabled_websocket_echo`, `/cookie_needed_echo`, `/echo_heartbeat` (every second), and `/close`, which
+//!   closes each session at once. `--sockjs-client-url URL` says where their page for frames loads its client.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,7 +28,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokensocket_server::{
     Actions, Auth, AuthenticateError, Channel, Data, Identity, Listener, PublishError, RawJson, RpcError,
-    Server, SockJsSocket, Socket, TokenRequest,
+    Server, SockJsOptions, SockJsSocket, Socket, TokenRequest,
 };
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,6 +45,12 @@ struct Options {
     /// Its key, in PEM.
     #[arg(long, requires = "tls_certificate", value_name = "FILE")]
     tls_key: Option<PathBuf>,
+    /// After how many bytes a streaming response of the SockJS services ends.
+    #[arg(long, default_value_t = 4096, value_name = "BYTES")]
+    sockjs_response_limit: usize,
+    /// Where SockJS's page for transports in a frame loads its client from.
+    #[arg(long, value_name = "URL")]
+    sockjs_client_url: Option<String>,
 }
 
 #[tokio::main]
@@ -55,7 +63,7 @@ async fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind(options.listen)
         .await
         .with_context(|| format!("cannot listen on {}", options.listen))?;
-    let server = build()?;
+    let server = build(&options)?;
     let address = listener.local_addr()?;
     let (scheme, listener) = match options.tls_certificate.zip(options.tls_key) {
         Some((certificate, key)) => ("https", Listener::tls(listener, tls(&certificate, &key)?)),
@@ -89,14 +97,24 @@ fn tls(certificate: &Path, key: &Path) -> anyhow::Result<Arc<ServerConfig>> {
     Ok(Arc::new(config))
 }
 
-fn build() -> Result<Server, tokensocket_server::BuildError> {
+fn build(options: &Options) -> Result<Server, tokensocket_server::BuildError> {
+    let sockjs = options
+        .sockjs_client_url
+        .iter()
+        .fold(SockJsOptions::new(), |sockjs, url| sockjs.client_url(url.clone()));
+    let service = sockjs.clone().response_limit(options.sockjs_response_limit);
     Server::builder()
         .authenticate(authenticate)
         .ping(true)
         .actions(actions())
         .on_subscribe(|_, channel| async move { allowed(&channel) })
         .on_publish(|_, channel, _| async move { allowed(&channel) })
-        .sockjs("/echo", echo_service)
+        .sockjs_options(sockjs)
+        .sockjs_with("/echo", service.clone(), echo_service)
+        .sockjs_with("/disabled_websocket_echo", service.clone().websocket(false), echo_service)
+        .sockjs_with("/cookie_needed_echo", service.clone().cookies(true), echo_service)
+        .sockjs_with("/echo_heartbeat", service.clone().heartbeat(Duration::from_secs(1)), echo_service)
+        .sockjs_with("/close", service, |socket| async { socket.close(3000, "Go away!") })
         .build()
 }
 

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::error::BuildError;
 use crate::http::Http;
 use crate::http::cors::AllowedOrigins;
+use crate::http::sockjs::Endpoint;
 use crate::identity::Identity;
 use crate::node::Node;
 use crate::rpc::router::Router;
@@ -23,6 +24,7 @@ use crate::server::{Server, ServerHandle};
 use crate::session::driver::Shared;
 use crate::socket::Socket;
 use crate::token::{MemoryTokenStore, TokenStore};
+use crate::transport::sockjs::options::SockJsOptions;
 use crate::transport::sockjs::service::{Handler as ServiceHandler, SockJsSocket};
 
 /// Collects what a [`Server`] is made of.
@@ -36,7 +38,8 @@ pub struct ServerBuilder {
     tokens: Box<dyn TokenStore>,
     broker: Box<dyn Broker>,
     origins: AllowedOrigins,
-    services: Vec<(String, ServiceHandler)>,
+    sockjs: SockJsOptions,
+    services: Vec<(String, SockJsOptions, ServiceHandler)>,
 }
 
 impl ServerBuilder {
@@ -50,6 +53,7 @@ impl ServerBuilder {
             tokens: Box::new(MemoryTokenStore::default()),
             broker: Box::new(MemoryBroker::default()),
             origins: AllowedOrigins::any(),
+            sockjs: SockJsOptions::new(),
             services: Vec::new(),
         }
     }
@@ -192,12 +196,28 @@ impl ServerBuilder {
 
     /// Offers a SockJS endpoint by itself under `prefix`, without tokens. The session closes when the
     /// handler returns.
-    pub fn sockjs<F, Fut>(mut self, prefix: &str, handler: F) -> Self
+    pub fn sockjs<F, Fut>(self, prefix: &str, handler: F) -> Self
     where
         F: Fn(SockJsSocket) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.services.push((prefix.to_owned(), Arc::new(move |socket| handler(socket).boxed())));
+        self.sockjs_with(prefix, SockJsOptions::new(), handler)
+    }
+
+    /// The same with choices of its own.
+    pub fn sockjs_with<F, Fut>(mut self, prefix: &str, options: SockJsOptions, handler: F) -> Self
+    where
+        F: Fn(SockJsSocket) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.services.push((prefix.to_owned(), options, Arc::new(move |socket| handler(socket).boxed())));
+        self
+    }
+
+    /// Choices for the server's own endpoint, below [`ServerBuilder::socket_prefix`]: the transports beside
+    /// WebSocket.
+    pub fn sockjs_options(mut self, options: SockJsOptions) -> Self {
+        self.sockjs = options;
         self
     }
 
@@ -327,13 +347,18 @@ impl ServerBuilder {
         self.state.insert(handle.clone());
         let router = Router::new(self.actions, self.routes, self.state);
         let shared = Arc::new(Shared { node, router });
-        let server = Server::new(Http { shared, origins: self.origins, services: self.services });
+        let endpoint = |options| Endpoint::new(options, &shared.node);
+        let services = self.services.into_iter();
+        let services =
+            services.map(|(prefix, options, handler)| (prefix, endpoint(options), handler)).collect();
+        let sockets = endpoint(self.sockjs);
+        let server = Server::new(Http { shared, origins: self.origins, sockets, services });
         handle.set(&server);
         Ok(server)
     }
 
     fn check_paths(&self) -> Result<(), BuildError> {
-        let services = self.services.iter().map(|(prefix, _)| prefix.as_str());
+        let services = self.services.iter().map(|(prefix, ..)| prefix.as_str());
         let mut seen = Vec::new();
         for path in [&*self.config.token_path, &*self.config.socket_prefix].into_iter().chain(services) {
             if !path.starts_with('/') || path.ends_with('/') || seen.contains(&path) {
@@ -355,8 +380,18 @@ impl ServerBuilder {
             ("close_timeout", config.close_timeout.is_zero()),
             ("rpc_timeout", config.rpc_timeout.is_zero()),
         ];
+        let sockjs = self.services.iter().map(|(_, options, _)| options).chain([&self.sockjs]);
+        let of_sockjs = sockjs.flat_map(|options| {
+            [
+                ("heartbeat", options.heartbeat.is_some_and(|heartbeat| heartbeat.is_zero())),
+                ("session_timeout", options.session_timeout.is_zero()),
+                ("response_limit", options.response_limit == 0),
+                ("max_sessions", options.max_sessions == 0),
+            ]
+        });
         limits
             .into_iter()
+            .chain(of_sockjs)
             .find(|(_, zero)| *zero)
             .map_or(Ok(()), |(name, _)| Err(BuildError::ZeroLimit(name)))
     }

@@ -18,11 +18,13 @@ pub(crate) enum Format {
     Raw,
     /// A SockJS array of one message, in a WebSocket text frame.
     SockJs,
+    /// `"…",`: a message that becomes part of a SockJS array when a request comes to fetch it.
+    Element,
 }
 
 impl Format {
     /// Every format.
-    pub(crate) const ALL: [Self; 2] = [Self::Raw, Self::SockJs];
+    pub(crate) const ALL: [Self; 3] = [Self::Raw, Self::SockJs, Self::Element];
 
     /// Appends one message.
     pub(crate) fn push(self, out: &mut Vec<u8>, message: &[u8]) {
@@ -37,6 +39,7 @@ impl Format {
                 let expected = message.len() + message.len() / 8 + 6;
                 frame::push_with(out, frame::TEXT, expected, |out| sockjs::push_message_frame(out, message));
             }
+            Self::Element => sockjs::push_element(out, message),
         }
     }
 
@@ -63,7 +66,7 @@ impl Gathering {
 
     /// Appends one message. What is in `out` is not whole before [`Gathering::finish`].
     pub(crate) fn push(&mut self, out: &mut Vec<u8>, message: &[u8]) {
-        if self.format == Format::Raw {
+        if self.format != Format::SockJs {
             return self.format.push(out, message);
         }
         let begun = *self.begun.get_or_insert_with(|| {
@@ -107,6 +110,7 @@ mod tests {
         assert_eq!(gathered(Format::SockJs, &["\"a\""]), frame::text(br#"a["\"a\""]"#));
         assert_eq!(gathered(Format::SockJs, &["1", "2"]), frame::text(br#"a["1","2"]"#));
         assert_eq!(gathered(Format::Raw, &["1", "2"]), [frame::text(b"1"), frame::text(b"2")].concat());
+        assert_eq!(gathered(Format::Element, &["1", "\"2"]), br#""1","\"2","#);
     }
 
     #[test]

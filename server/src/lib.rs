@@ -61,6 +61,7 @@ pub use access::{AuthenticateError, Filtered, TokenRequest};
 pub use broker::{Broker, BrokerError, BrokerHandler, Control, MemoryBroker, Publication};
 pub use builder::ServerBuilder;
 pub use error::{BuildError, CallError, IssueError, PublishError, ServeError, SubscribeError};
+pub use http::body::ResponseBody;
 pub use http::cors::AllowedOrigins;
 pub use http::listener::Listener;
 pub use http::service::{RemoteAddress, TokenSocketService};
@@ -74,6 +75,7 @@ pub use tokensocket_protocol::action::{
     Argument, Data, Deadline, FromCall, Handler, InvalidAction, MissingState, State,
 };
 pub use tokensocket_protocol::{Channel, Close, ErrorCode, InvalidChannel, RawJson, RpcError, Token};
+pub use transport::sockjs::options::SockJsOptions;
 pub use transport::sockjs::service::{SessionEnded, SockJsSocket};
 
 /// The actions of a server: see [`tokensocket_protocol::action::Actions`].

@@ -5,7 +5,10 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::StreamBody;
 use hyper::body::{Body, Incoming};
 use rand::Rng;
 use serde::Serialize;
@@ -13,11 +16,12 @@ use serde::de::DeserializeOwned;
 use tokensocket_protocol::action::{Call, FromCall, Handler, InvalidAction};
 use tokensocket_protocol::{Channel, ErrorCode, RawJson, RpcError, Token};
 use tower_service::Service;
-use warp::Filter;
 use warp::filters::BoxedFilter;
+use warp::{Filter, Reply};
 
 use crate::builder::ServerBuilder;
 use crate::error::{IssueError, PublishError, ServeError, SubscribeError};
+use crate::http::body::{Kind, ResponseBody};
 use crate::http::listener::{self, Listener};
 use crate::http::service::TokenSocketService;
 use crate::http::{Head, Http};
@@ -69,10 +73,12 @@ impl Server {
             .and(warp::header::headers_cloned())
             .and(warp::addr::remote())
             .and(warp::ext::optional())
-            .then(move |path, method, query, headers, remote_address, on_upgrade| {
+            .and(warp::body::stream())
+            .then(move |path, method, query, headers, remote_address, on_upgrade, body| {
                 let http = Arc::clone(&http);
                 let head = Head { method, path, query, headers, remote_address, on_upgrade };
-                async move { warp::reply::Reply::into_response(http.respond(head).await) }
+                let body = StreamBody::new(TryStreamExt::map_ok(body, Frame::data));
+                async move { into_reply(http.respond(head, body).await) }
             })
             .boxed()
     }
@@ -262,4 +268,20 @@ impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server").field("config", &self.node().config).finish_non_exhaustive()
     }
+}
+
+/// The same response for warp.
+fn into_reply(response: Response<ResponseBody>) -> warp::reply::Response {
+    let (parts, ResponseBody(body)) = response.into_parts();
+    let mut reply = match body {
+        Kind::Whole(bytes) => Response::new(bytes).into_response(),
+        Kind::Pieces(pieces) => {
+            let pieces = pieces.into_iter().map(Ok::<_, Infallible>);
+            warp::reply::stream(futures_util::stream::iter(pieces)).into_response()
+        }
+        Kind::Frames(receiver) => warp::reply::stream(receiver).into_response(),
+    };
+    *reply.status_mut() = parts.status;
+    *reply.headers_mut() = parts.headers;
+    reply
 }

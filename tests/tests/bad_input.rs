@@ -454,7 +454,10 @@ async fn wrong_methods_are_405_and_say_what_is_allowed() {
         let answer = http::request(node.address, Method::POST, path, &UPGRADE).await;
         assert_eq!(answer.status, 405, "{path}");
         assert!(answer.header("allow").contains("GET"), "{path}");
-        assert!(answer.json()["error"].as_str().unwrap().contains("GET"), "{path}");
+        if path != "/socket/token" {
+            // SockJS's own suite wants nothing more.
+            assert_eq!((&*answer.body, answer.header("content-type")), ("", ""), "{path}");
+        }
     }
 }
 
@@ -462,12 +465,12 @@ async fn wrong_methods_are_405_and_say_what_is_allowed() {
 async fn bad_upgrades_are_400_or_426_and_say_why() {
     let node = node().await;
     for (name, value, status) in [
-        ("upgrade", "", 426),
-        ("upgrade", "h2c", 426),
+        ("upgrade", "", 400),
+        ("upgrade", "h2c", 400),
         ("connection", "", 400),
         ("connection", "keep-alive", 400),
         ("sec-websocket-version", "", 426),
-        ("sec-websocket-version", "8", 426),
+        ("sec-websocket-version", "6", 426),
         ("sec-websocket-key", "", 400),
         ("sec-websocket-key", "short", 400),
     ] {

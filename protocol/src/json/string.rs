@@ -5,6 +5,8 @@
 
 /// One in each byte.
 const ONES: u64 = u64::MAX / 255;
+/// The highest bit of each byte.
+const HIGH: u64 = ONES << 7;
 
 /// Where the first byte stands, from `at` on, that cannot stand in a JSON string as it is: a quote, a
 /// backslash, or a control character; the end, when there is none.
@@ -65,19 +67,20 @@ fn specials(word: u64) -> u64 {
     // borrows for both.
     let quotes_and_controls = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
     let backslashes = (word ^ (ONES * 0x5c)).wrapping_sub(ONES);
-    (quotes_and_controls | backslashes) & !word & ONES << 7
+    (quotes_and_controls | backslashes) & !word & HIGH
 }
 
 /// The highest bit of each byte that is special, and of no other.
 #[inline]
 fn all_specials(word: u64) -> u64 {
-    const HIGH: u64 = ONES << 7;
     let no_quote_or_control = (word ^ (ONES * 0x02) | HIGH) - ONES * 0x21;
     let no_backslash = (word ^ (ONES * 0x5c) | HIGH) - ONES;
     !(no_quote_or_control & no_backslash | word) & HIGH
 }
 
 /// Appends `text` as the inside of a JSON string.
+///
+/// Characters that are [unsafe](unsafe_character) on their way to some clients are written as escapes.
 pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     let start = out.len();
     // Enough unless there are control characters without a short escape.
@@ -86,12 +89,28 @@ pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     let mut to = &mut out[start..];
     let mut rest = text;
     while !rest.is_empty() {
-        let (mut word, length) = match rest.first_chunk() {
+        let (mut word, mut length) = match rest.first_chunk() {
             Some(chunk) => (u64::from_le_bytes(*chunk), WORD),
             None => (last_word(rest), rest.len()),
         };
-        let mut left = length;
         let mut found = all_specials(word);
+        if word & HIGH != 0 {
+            match unsafe_character(rest, length) {
+                Some((0, escape)) => {
+                    to[..6].copy_from_slice(&escape);
+                    to = &mut to[6..];
+                    rest = &rest[3..];
+                    continue;
+                }
+                // What precedes it is a shorter word.
+                Some((before, _)) => {
+                    length = before;
+                    found &= u64::MAX >> (8 * (WORD - length));
+                }
+                None => {}
+            }
+        }
+        let mut left = length;
         while found != 0 {
             let bits = found.trailing_zeros() & 0x38;
             let plain = bits as usize / 8;
@@ -122,7 +141,7 @@ pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
         to = &mut to[left..];
         rest = &rest[length..];
         if left == WORD {
-            while let Some((chunk, behind)) = rest.split_first_chunk().filter(|(chunk, _)| is_plain(chunk)) {
+            while let Some((chunk, behind)) = rest.split_first_chunk().filter(|(chunk, _)| is_safe(chunk)) {
                 to[..2 * WORD].copy_from_slice(chunk);
                 to = &mut to[2 * WORD..];
                 rest = behind;
@@ -136,20 +155,62 @@ pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
 /// The same byte by byte, for texts that may need more room than was made: a control character can become
 /// six bytes.
 #[cold]
-fn push_escaped_slowly(out: &mut Vec<u8>, text: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for &byte in text {
-        match (byte, short_escape(byte)) {
-            (b'"' | b'\\', _) => out.extend_from_slice(&[b'\\', byte]),
+fn push_escaped_slowly(out: &mut Vec<u8>, mut text: &[u8]) {
+    while let [byte, rest @ ..] = text {
+        text = rest;
+        match (*byte, short_escape(*byte)) {
+            (b'"' | b'\\', _) => out.extend_from_slice(&[b'\\', *byte]),
             (_, Some(short)) => out.extend_from_slice(&[b'\\', short]),
-            (0..0x20, None) => {
-                let digits = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
-                out.extend_from_slice(b"\\u00");
-                out.extend_from_slice(&digits);
+            (0..0x20, None) => out.extend_from_slice(&escape(u16::from(*byte))),
+            (0xe2 | 0xef, _)
+                if let [second, third, behind @ ..] = rest
+                    && let Some(unit) = unsafe_unit([*byte, *second, *third]) =>
+            {
+                out.extend_from_slice(&escape(unit));
+                text = behind;
             }
-            _ => out.push(byte),
+            _ => out.push(*byte),
         }
     }
+}
+
+/// Whether nothing among sixteen bytes is special, nor begins a character that may be unsafe.
+#[inline]
+fn is_safe(chunk: &[u8; 2 * WORD]) -> bool {
+    // As signed numbers the bytes beyond ASCII are the lowest, so they cost no comparison of their own.
+    let special = |byte: &u8| u8::from((byte ^ 0x02).cast_signed() < 0x21) | u8::from(*byte == b'\\');
+    if chunk.iter().fold(0, |any, byte| any | special(byte)) == 0 {
+        return true;
+    }
+    let lead = |byte: &u8| u8::from(*byte == 0xe2) | u8::from(*byte == 0xef);
+    is_plain(chunk) && chunk.iter().fold(0, |any, byte| any | lead(byte)) == 0
+}
+
+/// Where among the first `length` bytes of `text` an unsafe character begins, and its escape.
+///
+/// Unsafe is what some browsers, or proxies before them, are known to change or to lose (SockJS protocol
+/// 0.3.3, `JSONEncoding`): U+200C to U+200F, U+2028 to U+202F, U+2060 to U+206F and U+FFF0 to U+FFFF. Each of
+/// them is three bytes of UTF-8.
+fn unsafe_character(text: &[u8], length: usize) -> Option<(usize, [u8; 6])> {
+    let mut leads = (0..length).filter(|at| matches!(text[*at], 0xe2 | 0xef));
+    leads.find_map(|at| Some((at, escape(unsafe_unit(*text[at..].first_chunk()?)?))))
+}
+
+fn unsafe_unit(bytes: [u8; 3]) -> Option<u16> {
+    match bytes {
+        [0xe2, 0x80, 0x8c..=0x8f | 0xa8..=0xaf] | [0xe2, 0x81, 0xa0..=0xaf] | [0xef, 0xbf, 0xb0..=0xbf] => {
+            let [lead, middle, last] = bytes.map(u16::from);
+            Some((lead & 0x0f) << 12 | (middle & 0x3f) << 6 | last & 0x3f)
+        }
+        _ => None,
+    }
+}
+
+/// `\uXXXX`, in the lower case that SockJS wants.
+fn escape(unit: u16) -> [u8; 6] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |shift: u16| DIGITS[usize::from(unit >> shift & 15)];
+    [b'\\', b'u', digit(12), digit(8), digit(4), digit(0)]
 }
 
 /// Fewer bytes than a word has, filled up with spaces.

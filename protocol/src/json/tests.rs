@@ -1,5 +1,3 @@
-use std::fmt::Write;
-
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
@@ -150,13 +148,52 @@ proptest! {
     }
 
     #[test]
-    fn escapes_as_serde_json_does(text in any::<String>(), near in near_json()) {
-        for text in [text, near.repeat(3)] {
-            let mut out = b"\"".to_vec();
-            push_escaped(&mut out, text.as_bytes());
-            out.push(b'"');
-            let expected = serde_json::to_string(&text).ok();
-            prop_assert_eq!(String::from_utf8(out).ok(), expected);
+    fn escapes_as_serde_json_does(text in any::<String>(), near in near_json(), unsafe_ in unsafe_text()) {
+        for text in [text, near.repeat(3), unsafe_] {
+            prop_assert_eq!(escaped(&text), expected(&text));
+        }
+    }
+}
+
+/// The inside of a JSON string.
+fn escaped(text: &str) -> String {
+    let mut out = Vec::new();
+    push_escaped(&mut out, text.as_bytes());
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// What `serde_json` writes, with the escapes that only SockJS wants.
+fn expected(text: &str) -> String {
+    let json = serde_json::Value::from(text).to_string();
+    let escape = |character: char| match character {
+        '\u{200c}'..='\u{200f}'
+        | '\u{2028}'..='\u{202f}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{fff0}'..='\u{ffff}' => format!("\\u{:04x}", u32::from(character)),
+        other => other.to_string(),
+    };
+    json[1..json.len() - 1].chars().map(escape).collect()
+}
+
+/// Texts of characters that are unsafe, or stand beside one that is, among others.
+fn unsafe_text() -> impl Strategy<Value = String> {
+    let character = prop_oneof![
+        proptest::char::range('\u{2000}', '\u{2080}'),
+        proptest::char::range('\u{ffe0}', '\u{1000f}'),
+        proptest::sample::select(vec!['a', 'b', '"', '\\', '\n', '\u{1}', 'é', '\u{1f600}', '、', '￠']),
+    ];
+    proptest::collection::vec(character, 0..60).prop_map(String::from_iter)
+}
+
+#[test]
+fn escapes_every_unsafe_character_wherever_it_stands() {
+    for character in ('\u{2000}'..'\u{2080}').chain('\u{ffe0}'..'\u{10010}') {
+        for before in 0..18 {
+            let text =
+                format!("{}{character}\"{character}{character}yyyyyyyyyyyyyyyyyyy", "x".repeat(before));
+            assert_eq!(escaped(&text), expected(&text));
+            let text = format!("\u{1}{text}");
+            assert_eq!(escaped(&text), expected(&text));
         }
     }
 }
@@ -179,20 +216,14 @@ fn escapes_every_control_character_wherever_it_stands() {
             let mut text = "x".repeat(before);
             text.push(char::from(byte));
             text.push_str("\u{1}yyyyyyyyy");
-            let mut out = Vec::new();
-            push_escaped(&mut out, text.as_bytes());
-            let mut expected = String::new();
-            let _ = write!(expected, "{}", serde_json::Value::from(text));
-            assert_eq!(out, &expected.as_bytes()[1..expected.len() - 1]);
+            assert_eq!(escaped(&text), expected(&text));
         }
     }
 }
 
 #[test]
 fn escapes_a_long_text_of_control_characters_in_one_pass() {
-    let mut out = Vec::new();
-    push_escaped(&mut out, "\u{1}\n\"é".repeat(100_000).as_bytes());
-    assert_eq!(String::from_utf8(out).ok(), Some(r#"\u0001\n\"é"#.repeat(100_000)));
+    assert_eq!(escaped(&"\u{1}\n\"é".repeat(100_000)), r#"\u0001\n\"é"#.repeat(100_000));
 }
 
 #[test]

@@ -6,6 +6,8 @@ use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::Head;
 
+const ANYBODY: HeaderValue = HeaderValue::from_static("*");
+
 /// Which origins may ask for tokens from a page.
 ///
 /// Credentials, such as cookies, are allowed for named origins only. An authenticator that trusts cookies
@@ -45,7 +47,7 @@ impl AllowedOrigins {
         let origin = head.headers.get(header::ORIGIN);
         match (&self.0, origin) {
             (Allowed::Any, _) => {
-                headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+                headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANYBODY);
             }
             (Allowed::Named(_), Some(origin)) if origin.to_str().is_ok_and(|origin| self.allows(origin)) => {
                 headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -66,14 +68,45 @@ impl AllowedOrigins {
         }
     }
 
-    /// The same for SockJS's `/info`, which is no secret. SockJS clients ask for it with credentials, and
-    /// browsers do not show them an answer for `*`.
-    pub(crate) fn apply_to_info(&self, head: &Head, headers: &mut HeaderMap) {
-        self.apply(head, headers);
-        if let (Allowed::Any, Some(origin)) = (&self.0, head.headers.get(header::ORIGIN)) {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-            headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    /// The same for SockJS's requests, none of which is good for anything without a session's name. SockJS
+    /// clients send them with credentials, and browsers do not show them an answer for `*` (SockJS protocol
+    /// 0.3.3, "CORS").
+    pub(crate) fn apply_to_sockjs(&self, head: &Head, headers: &mut HeaderMap) {
+        let origin = head.headers.get(header::ORIGIN);
+        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+        match (&self.0, origin) {
+            (Allowed::Any, None) => {
+                headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANYBODY);
+            }
+            // A page without an origin asks before it asks; who does not, only wants to know.
+            (Allowed::Any, Some(origin))
+                if origin == "null"
+                    && head.method == Method::OPTIONS
+                    && !head.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) =>
+            {
+                headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANYBODY);
+            }
+            (Allowed::Any, Some(origin)) => {
+                headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            }
+            (Allowed::Named(_), Some(origin)) if origin.to_str().is_ok_and(|origin| self.allows(origin)) => {
+                headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            }
+            (Allowed::Named(_), _) => return,
+        }
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        let asked = head.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+        if let Some(asked) = asked.filter(|asked| !asked.is_empty()) {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+        }
+    }
+
+    /// The same for streams of events, which pages without an origin receive without credentials.
+    pub(crate) fn apply_to_events(&self, head: &Head, headers: &mut HeaderMap) {
+        self.apply_to_sockjs(head, headers);
+        if headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN).is_some_and(|origin| origin == "null") {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANYBODY);
+            headers.remove(header::ACCESS_CONTROL_ALLOW_CREDENTIALS);
         }
     }
 

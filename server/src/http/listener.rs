@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{Either, Full};
+use http_body_util::Either;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tower_service::Service;
 
 use super::Http;
+use super::body::ResponseBody;
 use super::service::{RemoteAddress, TokenSocketService};
 
 /// How long a client may take to send a request's head, and a connection may idle between requests.
@@ -34,7 +35,7 @@ const MAX_HEAD: usize = 16 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What answers a request.
-type Respond<B> = Pin<Box<dyn Future<Output = Result<Response<Either<Full<Bytes>, B>>, Infallible>> + Send>>;
+type Respond<B> = Pin<Box<dyn Future<Output = Result<Response<Either<ResponseBody, B>>, Infallible>> + Send>>;
 
 /// A service for the paths that are not the server's own.
 pub(crate) trait Others<B>:

@@ -1,17 +1,19 @@
 //! The server as a tower service, for hyper, axum and whoever speaks tower.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::Buf;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 
+use super::body::ResponseBody;
 use super::{Head, Http};
 
 /// The peer's address, for a [`TokenSocketService`] whose HTTP server puts it into the request's
@@ -32,8 +34,11 @@ impl std::fmt::Debug for TokenSocketService {
     }
 }
 
-impl<B> tower_service::Service<Request<B>> for TokenSocketService {
-    type Response = Response<Full<Bytes>>;
+impl<B> tower_service::Service<Request<B>> for TokenSocketService
+where
+    B: Body<Data: Buf + Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    type Response = Response<ResponseBody>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -43,7 +48,7 @@ impl<B> tower_service::Service<Request<B>> for TokenSocketService {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let http = Arc::clone(&self.0);
-        let (mut parts, _) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let head = Head {
             method: parts.method,
             path: parts.uri.path().to_owned(),
@@ -52,6 +57,6 @@ impl<B> tower_service::Service<Request<B>> for TokenSocketService {
             on_upgrade: parts.extensions.remove::<OnUpgrade>(),
             headers: parts.headers,
         };
-        Box::pin(async move { Ok(http.respond(head).await.map(Full::new)) })
+        Box::pin(async move { Ok(http.respond(head, body).await) })
     }
 }

@@ -16,10 +16,11 @@ use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
 use tokio::net::TcpStream;
 
+use super::body::ResponseBody;
 use crate::format::Format;
 use crate::session::driver::{Driver, Shared};
 use crate::transport::Transport;
-use crate::transport::sockjs::websocket::SockJsWebSocket;
+use crate::transport::sockjs::{self, websocket::SockJsWebSocket};
 use crate::transport::websocket::{Plain, Stream, WebSocket, Wrapped};
 
 /// What takes an upgraded connection over.
@@ -44,7 +45,24 @@ impl Accept for TokenSocket {
 /// Why a request cannot become a WebSocket: its status and what to say.
 pub(crate) struct Refusal(pub(crate) StatusCode, pub(crate) &'static str);
 
+/// Which versions of WebSocket are understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Versions {
+    /// That of RFC 6455.
+    Rfc,
+    /// Its last drafts as well, which frame messages in the same way and were shipped in browsers
+    /// (draft-ietf-hybi-thewebsocketprotocol-07 and -08).
+    Drafts,
+}
+
+impl Versions {
+    fn have(self, version: &[u8]) -> bool {
+        version == b"13" || self == Self::Drafts && matches!(version, b"7" | b"8")
+    }
+}
+
 /// A request that may become a WebSocket.
+#[derive(Debug)]
 pub(crate) struct Upgrade {
     on_upgrade: OnUpgrade,
     accept_key: HeaderValue,
@@ -56,17 +74,19 @@ impl Upgrade {
         method: &Method,
         headers: &HeaderMap,
         on_upgrade: Option<OnUpgrade>,
+        versions: Versions,
     ) -> Result<Self, Refusal> {
         if method != Method::GET {
             return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket begins with GET"));
         }
         if !has_token(headers, &header::UPGRADE, "websocket") {
-            return Err(Refusal(StatusCode::UPGRADE_REQUIRED, "Can \"Upgrade\" only to \"WebSocket\"."));
+            return Err(Refusal(StatusCode::BAD_REQUEST, "Can \"Upgrade\" only to \"WebSocket\"."));
         }
         if !has_token(headers, &header::CONNECTION, "upgrade") {
             return Err(Refusal(StatusCode::BAD_REQUEST, "\"Connection\" must be \"Upgrade\"."));
         }
-        if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        let version = headers.get(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes);
+        if !version.is_some_and(|version| versions.have(version)) {
             return Err(Refusal(StatusCode::UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13"));
         }
         // 16 bytes in base64: 22 characters and two equals signs.
@@ -86,18 +106,23 @@ impl Upgrade {
     }
 
     /// Answers 101 and hands the connection to `accept`, in a task of `shared`'s node.
-    pub(crate) fn accept(self, shared: &Arc<Shared>, format: Format, accept: impl Accept) -> Response<Bytes> {
-        let limit = shared.node.config.max_message_bytes;
+    pub(crate) fn accept(
+        self,
+        shared: &Arc<Shared>,
+        format: Format,
+        accept: impl Accept,
+    ) -> Response<ResponseBody> {
+        let max_message_bytes = shared.node.config.max_message_bytes;
         let tasks = shared.node.tasks.clone();
         let on_upgrade = self.on_upgrade;
         shared.node.tasks.spawn(async move {
             match on_upgrade.await {
                 // The connection gets a task of its own: this one's memory holds the handshake too.
-                Ok(upgraded) => take_over(upgraded, limit, format, accept, &tasks),
+                Ok(upgraded) => take_over(upgraded, max_message_bytes, format, accept, &tasks),
                 Err(error) => tracing::debug!(%error, "an upgrade was not completed"),
             }
         });
-        let mut response = Response::new(Bytes::new());
+        let mut response = Response::new(Bytes::new().into());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -109,11 +134,15 @@ impl Upgrade {
 
 fn take_over(
     upgraded: Upgraded,
-    limit: usize,
+    max_message_bytes: usize,
     format: Format,
     accept: impl Accept,
     tasks: &tokio_util::task::TaskTracker,
 ) {
+    let limit = match format {
+        Format::Raw => max_message_bytes,
+        Format::SockJs | Format::Element => sockjs::websocket::max_frame_bytes(max_message_bytes),
+    };
     let (stream, read) = match plain(upgraded) {
         Ok(plain) => plain,
         Err(upgraded) => {
@@ -122,12 +151,12 @@ fn take_over(
                 Ok(parts) => {
                     let stream = Wrapped(parts.io.into_inner());
                     let socket = WebSocket::new(stream, parts.read_buf.to_vec(), limit);
-                    return spawn(socket, format, accept, tasks);
+                    return spawn(socket, max_message_bytes, format, accept, tasks);
                 }
                 Err(upgraded) => upgraded,
             };
             let socket = WebSocket::new(Wrapped(TokioIo::new(upgraded)), Vec::new(), limit);
-            return spawn(socket, format, accept, tasks);
+            return spawn(socket, max_message_bytes, format, accept, tasks);
         }
     };
     if let Err(error) = stream.set_nodelay(true) {
@@ -135,7 +164,7 @@ fn take_over(
     }
     let (reader, writer) = stream.into_split();
     let socket = WebSocket::new(Plain { reader, writer: Some(writer) }, read.to_vec(), limit);
-    spawn(socket, format, accept, tasks);
+    spawn(socket, max_message_bytes, format, accept, tasks);
 }
 
 /// The TCP stream under an upgraded connection, with what was already read of it.
@@ -149,13 +178,16 @@ fn plain(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
 
 fn spawn<S: Stream>(
     socket: WebSocket<S>,
+    max_message_bytes: usize,
     format: Format,
     accept: impl Accept,
     tasks: &tokio_util::task::TaskTracker,
 ) {
     match format {
         Format::Raw => drop(tasks.spawn(accept.run(socket))),
-        Format::SockJs => drop(tasks.spawn(accept.run(SockJsWebSocket::new(socket)))),
+        Format::SockJs | Format::Element => {
+            drop(tasks.spawn(accept.run(SockJsWebSocket::new(socket, max_message_bytes))));
+        }
     }
 }
 

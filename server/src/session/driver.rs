@@ -235,8 +235,10 @@ impl<T: Transport> Driver<T> {
             match self.transport.poll_receive(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(Some(received))) => {
-                    self.heard = self.shared.node.clock.now();
-                    self.awaits_heartbeat = false;
+                    if T::ANSWERS_HEARTBEATS {
+                        self.heard = self.shared.node.clock.now();
+                        self.awaits_heartbeat = false;
+                    }
                     self.handle_received(received, cx);
                 }
                 Poll::Ready(Ok(None) | Err(_)) => {
@@ -334,10 +336,9 @@ impl<T: Transport> Driver<T> {
             return Some(silent_until);
         }
         if !self.awaits_heartbeat {
-            let (frame, answered) = self.transport.heartbeat();
-            self.socket.deliver(&frame, 0, false);
-            self.awaits_heartbeat = answered;
-            if !answered {
+            self.socket.deliver(&self.transport.heartbeat(), 0, false);
+            self.awaits_heartbeat = T::ANSWERS_HEARTBEATS;
+            if !T::ANSWERS_HEARTBEATS {
                 self.heard = now;
             }
         } else if now >= dead_at {

@@ -5,13 +5,13 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde_json::json;
 
 use super::TokenStoreError;
 use crate::access::{AuthenticateError, TokenRequest};
 use crate::error::IssueError;
+use crate::http::body::ResponseBody;
 use crate::http::cors::AllowedOrigins;
 use crate::http::{Head, NEVER_CACHED, allow, empty, json_text, refuse};
 use crate::node::Node;
@@ -19,7 +19,7 @@ use crate::node::Node;
 /// The longest name of a JSONP callback, in bytes.
 const MAX_CALLBACK: usize = 256;
 
-pub(crate) async fn respond(node: &Node, origins: &AllowedOrigins, head: Head) -> Response<Bytes> {
+pub(crate) async fn respond(node: &Node, origins: &AllowedOrigins, head: Head) -> Response<ResponseBody> {
     let mut response = match head.method {
         Method::GET => issue(node, origins, &head).await,
         Method::OPTIONS => allow(empty(StatusCode::NO_CONTENT), "GET, OPTIONS"),
@@ -30,7 +30,7 @@ pub(crate) async fn respond(node: &Node, origins: &AllowedOrigins, head: Head) -
     response
 }
 
-async fn issue(node: &Node, origins: &AllowedOrigins, head: &Head) -> Response<Bytes> {
+async fn issue(node: &Node, origins: &AllowedOrigins, head: &Head) -> Response<ResponseBody> {
     let callback = match callback(&head.query) {
         Ok(None) => None,
         Ok(Some(callback)) if origins.allows_script(head) => Some(callback),
@@ -85,7 +85,7 @@ fn callback(query: &str) -> Result<Option<String>, &'static str> {
     Ok(Some(name))
 }
 
-fn jsonp(status: StatusCode, callback: &str, body: &str) -> Response<Bytes> {
+fn jsonp(status: StatusCode, callback: &str, body: &str) -> Response<ResponseBody> {
     // Both are fine in JSON, but ended a line in scripts before ECMAScript 2019.
     let body = body.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
     let script = format!("/**/ typeof {callback} === 'function' && {callback}({body});");

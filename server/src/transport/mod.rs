@@ -32,6 +32,10 @@ pub(crate) enum Incoming<'a> {
 
 /// A connection that carries messages in both directions.
 pub(crate) trait Transport: Send + Unpin + 'static {
+    /// Whether a living peer answers a heartbeat. Where it does not, heartbeats are sent however much the
+    /// peer says: they are for what stands between, and for browsers that wait.
+    const ANSWERS_HEARTBEATS: bool;
+
     /// How frames for this transport are encoded.
     fn format(&self) -> Format;
 
@@ -51,8 +55,8 @@ pub(crate) trait Transport: Send + Unpin + 'static {
     /// Takes back what was not decoded. `whole` says that it may hold whole messages.
     fn put_back(&mut self, received: Received, whole: bool);
 
-    /// A heartbeat, and whether a living peer answers it.
-    fn heartbeat(&self) -> (Bytes, bool);
+    /// A sign of life.
+    fn heartbeat(&self) -> Bytes;
 
     /// The frames that say why it ends.
     fn closing(&self, close: &Close) -> Vec<Bytes>;

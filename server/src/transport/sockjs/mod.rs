@@ -1,5 +1,7 @@
 //! SockJS 0.3.3: its transports, its `/info`, and endpoints that are plain SockJS.
 
-pub(crate) mod info;
+pub(crate) mod exchange;
+pub(crate) mod options;
+pub(crate) mod receiving;
 pub(crate) mod service;
 pub(crate) mod websocket;

@@ -171,12 +171,11 @@ impl<T: Transport> Pump<T> {
     }
 
     fn beat(&mut self) -> Result<(), Ended> {
-        let (frame, answered) = self.transport.heartbeat();
         if self.silent >= 2 {
             return Err(Ended::Rule(Close::PEER_SILENT));
         }
-        self.silent += u32::from(answered);
-        self.waiting.push_back(frame);
+        self.silent += u32::from(T::ANSWERS_HEARTBEATS);
+        self.waiting.push_back(self.transport.heartbeat());
         Ok(())
     }
 

@@ -23,11 +23,18 @@ pub(crate) struct SockJsWebSocket<S> {
     socket: WebSocket<S>,
     /// Messages of a frame that came and were not handed over yet. A frame's size is limited, so is this.
     received: VecDeque<String>,
+    max_message_bytes: usize,
+}
+
+/// The largest frame that a client may send: its messages are quoted in it.
+pub(crate) fn max_frame_bytes(max_message_bytes: usize) -> usize {
+    max_message_bytes.saturating_mul(2).saturating_add(1024)
 }
 
 impl<S: Stream> SockJsWebSocket<S> {
-    pub(crate) fn new(socket: WebSocket<S>) -> Self {
-        Self { socket, received: VecDeque::new() }
+    /// `socket` takes frames of [`max_frame_bytes`].
+    pub(crate) fn new(socket: WebSocket<S>, max_message_bytes: usize) -> Self {
+        Self { socket, received: VecDeque::new(), max_message_bytes }
     }
 
     /// Reads the SockJS frame `bytes[start..]`. Gives its first message and keeps the others.
@@ -36,6 +43,10 @@ impl<S: Stream> SockJsWebSocket<S> {
             BrokenFraming::NoTexts => Close::BROKEN_FRAMING,
             BrokenFraming::NotUtf8 => Close::INVALID_TEXT,
         })?;
+        let lengths = others.iter().map(String::len).chain(first.iter().map(|first| first.len()));
+        if lengths.max().is_some_and(|longest| longest > self.max_message_bytes) {
+            return Err(Close::TOO_LARGE);
+        }
         if !others.is_empty() {
             self.received = others.into();
         }
@@ -44,6 +55,8 @@ impl<S: Stream> SockJsWebSocket<S> {
 }
 
 impl<S: Stream> Transport for SockJsWebSocket<S> {
+    const ANSWERS_HEARTBEATS: bool = true;
+
     fn format(&self) -> Format {
         Format::SockJs
     }
@@ -88,7 +101,7 @@ impl<S: Stream> Transport for SockJsWebSocket<S> {
         self.socket.put_back(received, whole);
     }
 
-    fn heartbeat(&self) -> (Bytes, bool) {
+    fn heartbeat(&self) -> Bytes {
         self.socket.heartbeat()
     }
 
@@ -119,7 +132,7 @@ mod tests {
     type InMemory = SockJsWebSocket<Wrapped<Cursor<Vec<u8>>>>;
 
     fn transport(frames: &[Vec<u8>]) -> InMemory {
-        SockJsWebSocket::new(WebSocket::new(Wrapped(Cursor::default()), frames.concat(), 1000))
+        SockJsWebSocket::new(WebSocket::new(Wrapped(Cursor::default()), frames.concat(), 1000), 100)
     }
 
     /// The messages of what was read at once.

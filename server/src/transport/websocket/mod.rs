@@ -117,6 +117,8 @@ pub(crate) fn control(frame: Frame<'_>) -> Incoming<'_> {
 }
 
 impl<S: Stream> Transport for WebSocket<S> {
+    const ANSWERS_HEARTBEATS: bool = true;
+
     fn format(&self) -> Format {
         Format::Raw
     }
@@ -145,8 +147,8 @@ impl<S: Stream> Transport for WebSocket<S> {
         self.leftover.put_back(received, whole);
     }
 
-    fn heartbeat(&self) -> (Bytes, bool) {
-        (frame::ping().into(), true)
+    fn heartbeat(&self) -> Bytes {
+        frame::ping().into()
     }
 
     fn closing(&self, close: &Close) -> Vec<Bytes> {

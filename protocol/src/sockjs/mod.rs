@@ -1,9 +1,20 @@
 //! SockJS framing (SockJS protocol 0.3.3): how messages travel inside a transport's frames.
 //!
 //! In: messages, or a client's frame. Out: frames, or messages. Pure: sessions and transports are the
-//! server's.
+//! server's. What a WebSocket carries is here; what HTTP requests carry is around it: [`receiving`] has the
+//! framing of frames on their way down, [`sending`] the messages on their way up.
+//!
+//! Texts go out with the escapes that the protocol wants of characters some browsers lose (`JSONEncoding`);
+//! all others as they are.
+
+mod callback;
+pub mod iframe;
+pub mod receiving;
+pub mod sending;
 
 use std::borrow::Cow;
+
+pub use callback::{BadCallback, Callback};
 
 use crate::close::Close;
 use crate::json::string::{self, BadString};
@@ -29,7 +40,11 @@ pub fn push_element(out: &mut Vec<u8>, message: &[u8]) {
 
 /// Frames the end of a session: `c[code,"reason"]`.
 pub fn close_frame(close: &Close) -> String {
-    serde_json::json!([close.code, close.reason]).to_string().replacen('[', "c[", 1)
+    let mut frame = format!("c[{},\"", close.code).into_bytes();
+    string::push_escaped(&mut frame, close.reason.as_bytes());
+    frame.extend_from_slice(b"\"]");
+    // An escaped text is one still.
+    String::from_utf8_lossy(&frame).into_owned()
 }
 
 /// How many bytes that may be overwritten [`messages`] wants in front of a frame. The header of a client's
@@ -131,6 +146,16 @@ mod tests {
         push_message_frame(&mut frame, "{\"a\":\"é\"}".as_bytes());
         assert_eq!(frame, "a[\"{\\\"a\\\":\\\"é\\\"}\"]".as_bytes());
         assert_eq!(close_frame(&Close::new(3000, "Go away!")), "c[3000,\"Go away!\"]");
+    }
+
+    #[test]
+    fn escapes_what_browsers_lose() {
+        let text = "\u{200c}\u{2028}\u{206f}\u{ffff} é\u{1f600}";
+        let escaped = "\\u200c\\u2028\\u206f\\uffff é\u{1f600}";
+        let mut frame = Vec::new();
+        push_message_frame(&mut frame, text.as_bytes());
+        assert_eq!(String::from_utf8_lossy(&frame), format!("a[\"{escaped}\"]"));
+        assert_eq!(close_frame(&Close::new(3000, text)), format!("c[3000,\"{escaped}\"]"));
     }
 
     /// Reads a frame behind a header, and the same frame without one.

@@ -1,0 +1,103 @@
+//! The body of a receiver's response: frames, each a piece of its own.
+//!
+//! In: frames from the exchange. Out: the same, as fast as the response takes them. Dropped before its end it
+//! ends the session, since nobody knows what the client got.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http_body::{Body, Frame};
+use tokio::time::Instant;
+
+use super::{Exchange, Life};
+
+/// The response of the receiver that is attached.
+pub(crate) struct Receiver {
+    exchange: Arc<Exchange>,
+    number: u64,
+}
+
+impl Receiver {
+    pub(super) fn new(exchange: Arc<Exchange>, number: u64) -> Self {
+        Self { exchange, number }
+    }
+
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let mut state = self.exchange.state.lock();
+        let Some(receiver) = state.receiver.as_mut().filter(|receiver| receiver.number == self.number) else {
+            return Poll::Ready(None);
+        };
+        if let Some(bytes) = receiver.waiting.pop_front() {
+            let was_full = !receiver.finished && !receiver.has_room();
+            receiver.waiting_bytes -= bytes.len();
+            if was_full
+                && receiver.has_room()
+                && let Some(session) = &state.session
+            {
+                session.wake_by_ref();
+            }
+            return Poll::Ready(Some(bytes));
+        }
+        if receiver.finished {
+            return Poll::Ready(None);
+        }
+        if receiver.response.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
+            receiver.response = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Body for Receiver {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.get_mut().poll_bytes(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let state = self.exchange.state.lock();
+        state.receiver.as_ref().is_none_or(|receiver| receiver.number != self.number || receiver.is_over())
+    }
+}
+
+impl Stream for Receiver {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_bytes(cx).map(|bytes| bytes.map(Ok))
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let mut state = self.exchange.state.lock();
+        let Some(receiver) = state.receiver.take_if(|receiver| receiver.number == self.number) else {
+            return;
+        };
+        if !receiver.is_over() && matches!(state.life, Life::Open | Life::Closing(_)) {
+            state.life = Life::Gone;
+        }
+        state.alone_since = Instant::now();
+        let session = state.session.clone();
+        drop(state);
+        self.exchange.changed.notify_waiters();
+        if let Some(session) = session {
+            session.wake();
+        }
+    }
+}
+
+impl std::fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Receiver")
+    }
+}

@@ -1,0 +1,27 @@
+//! `eventsource`: server-sent events (SockJS protocol 0.3.3, "EventSource").
+
+use bytes::Bytes;
+use tokensocket_protocol::sockjs::receiving;
+
+use super::Receiving;
+
+/// The receiver of a stream of events.
+pub(crate) struct EventSource;
+
+impl Receiving for EventSource {
+    fn content_type(&self) -> &'static str {
+        "text/event-stream"
+    }
+
+    fn ends_after_one(&self) -> bool {
+        false
+    }
+
+    fn prelude(&self) -> Option<Bytes> {
+        Some(Bytes::from_static(receiving::EVENT_PRELUDE.as_bytes()))
+    }
+
+    fn push(&self, out: &mut Vec<u8>, frame: &[u8]) {
+        receiving::event(out, frame);
+    }
+}

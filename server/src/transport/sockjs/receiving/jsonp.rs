@@ -1,0 +1,27 @@
+//! `jsonp`: a script for each frame (SockJS protocol 0.3.3, "JsonP Polling").
+
+use bytes::Bytes;
+use tokensocket_protocol::sockjs::{Callback, receiving};
+
+use super::Receiving;
+
+/// The receiver of a script.
+pub(crate) struct Jsonp(pub(crate) Callback);
+
+impl Receiving for Jsonp {
+    fn content_type(&self) -> &'static str {
+        "application/javascript; charset=UTF-8"
+    }
+
+    fn ends_after_one(&self) -> bool {
+        true
+    }
+
+    fn prelude(&self) -> Option<Bytes> {
+        None
+    }
+
+    fn push(&self, out: &mut Vec<u8>, frame: &[u8]) {
+        receiving::call(out, &self.0, frame);
+    }
+}
