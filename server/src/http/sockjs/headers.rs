@@ -11,7 +11,7 @@ use crate::http::{Head, NEVER_CACHED, empty};
 use crate::transport::sockjs::options::SockJsOptions;
 
 /// One year, the longest that HTTP lets something be good.
-const YEAR: Duration = Duration::from_secs(31_536_000);
+const YEAR: Duration = Duration::from_hours(365 * 24);
 
 pub(super) fn content_type(response: &mut Response<ResponseBody>, kind: &'static str) {
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -1,5 +1,5 @@
 //! What an endpoint says of itself: the greeting, `/info`, and the page for transports in a frame (SockJS
-//! protocol 0.3.3, "Base URL greeting", "IFrame page" and "Info test").
+//! protocol 0.3.3, "Base URL greeting", "the iframe page" and "info").
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};

@@ -6,6 +6,7 @@ use std::time::Duration;
 /// Choices for a SockJS endpoint: the server's own ([`crate::ServerBuilder::sockjs_options`]), or one by
 /// itself ([`crate::ServerBuilder::sockjs_with`]).
 #[derive(Debug, Clone)]
+#[must_use = "they are for the builder"]
 pub struct SockJsOptions {
     pub(crate) websocket: bool,
     pub(crate) cookies: bool,

@@ -1,4 +1,4 @@
-//! `eventsource`: server-sent events (SockJS protocol 0.3.3, "EventSource").
+//! `eventsource`: server-sent events (SockJS protocol 0.3.3, `EventSource`).
 
 use bytes::Bytes;
 use tokensocket_protocol::sockjs::receiving;

@@ -1,4 +1,4 @@
-//! `htmlfile`: a page that never ends, in a hidden frame (SockJS protocol 0.3.3, "HtmlFile").
+//! `htmlfile`: a page that never ends, in a hidden frame (SockJS protocol 0.3.3, `HtmlFile`).
 
 use bytes::Bytes;
 use tokensocket_protocol::sockjs::{Callback, receiving};

@@ -1,4 +1,4 @@
-//! `jsonp`: a script for each frame (SockJS protocol 0.3.3, "JsonP Polling").
+//! `jsonp`: a script for each frame (SockJS protocol 0.3.3, `JsonPolling`).
 
 use bytes::Bytes;
 use tokensocket_protocol::sockjs::{Callback, receiving};
