@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use tokensocket_protocol::sockjs;
 
-use crate::transport::websocket::frame;
+use crate::transport::websocket::{frame, hixie};
 
 /// Beyond how many bytes no further message is gathered into a frame.
 const LARGE_FRAME: usize = 16 * 1024;
@@ -18,13 +18,15 @@ pub(crate) enum Format {
     Raw,
     /// A SockJS array of one message, in a WebSocket text frame.
     SockJs,
+    /// The same in a text of the WebSocket before RFC 6455.
+    SockJsHixie,
     /// `"…",`: a message that becomes part of a SockJS array when a request comes to fetch it.
     Element,
 }
 
 impl Format {
     /// Every format.
-    pub(crate) const ALL: [Self; 3] = [Self::Raw, Self::SockJs, Self::Element];
+    pub(crate) const ALL: [Self; 4] = [Self::Raw, Self::SockJs, Self::SockJsHixie, Self::Element];
 
     /// Appends one message.
     pub(crate) fn push(self, out: &mut Vec<u8>, message: &[u8]) {
@@ -39,6 +41,7 @@ impl Format {
                 let expected = message.len() + message.len() / 8 + 6;
                 frame::push_with(out, frame::TEXT, expected, |out| sockjs::push_message_frame(out, message));
             }
+            Self::SockJsHixie => hixie::push_with(out, |out| sockjs::push_message_frame(out, message)),
             Self::Element => sockjs::push_element(out, message),
         }
     }

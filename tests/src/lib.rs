@@ -20,5 +20,6 @@ pub mod node;
 pub mod program;
 pub mod proxy;
 pub mod redis;
+pub mod sockjs;
 pub mod stream;
 pub mod wire;

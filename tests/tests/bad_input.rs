@@ -477,7 +477,9 @@ async fn bad_upgrades_are_400_or_426_and_say_why() {
         for path in ["/sockets/websocket", "/sockets/1/2/websocket"] {
             let answer = http::request(node.address, Method::GET, path, &upgrade_with(name, value)).await;
             assert_eq!(answer.status, status, "{name}: {value}");
-            assert!(answer.json()["error"].is_string(), "{name}: {value}");
+            // SockJS's own suite looks for a text in the body.
+            assert_eq!(answer.header("content-type"), "text/plain; charset=UTF-8");
+            assert!(answer.body.contains(&name.split('-').next_back().unwrap()[1..]), "{}", answer.body);
             if status == 426 {
                 assert_eq!(answer.header("upgrade"), "websocket");
                 assert_eq!(answer.header("sec-websocket-version"), "13");

@@ -5,6 +5,7 @@
 
 pub(crate) mod body;
 pub(crate) mod cors;
+pub(crate) mod hixie;
 pub(crate) mod listener;
 pub(crate) mod service;
 pub(crate) mod sockjs;

@@ -141,7 +141,9 @@ fn take_over(
 ) {
     let limit = match format {
         Format::Raw => max_message_bytes,
-        Format::SockJs | Format::Element => sockjs::websocket::max_frame_bytes(max_message_bytes),
+        Format::SockJs | Format::SockJsHixie | Format::Element => {
+            sockjs::inbox::max_frame_bytes(max_message_bytes)
+        }
     };
     let (stream, read) = match plain(upgraded) {
         Ok(plain) => plain,
@@ -168,7 +170,7 @@ fn take_over(
 }
 
 /// The TCP stream under an upgraded connection, with what was already read of it.
-fn plain(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
+pub(super) fn plain(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
     let upgraded = match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
         Ok(parts) => return Ok((parts.io.into_inner(), parts.read_buf)),
         Err(upgraded) => upgraded,
@@ -185,7 +187,7 @@ fn spawn<S: Stream>(
 ) {
     match format {
         Format::Raw => drop(tasks.spawn(accept.run(socket))),
-        Format::SockJs | Format::Element => {
+        Format::SockJs | Format::SockJsHixie | Format::Element => {
             drop(tasks.spawn(accept.run(SockJsWebSocket::new(socket, max_message_bytes))));
         }
     }
@@ -199,7 +201,7 @@ fn accept_key(key: &[u8]) -> String {
 }
 
 /// Whether a header's comma-separated list has `token`, in whatever case.
-fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> bool {
+pub(super) fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> bool {
     headers
         .get_all(name)
         .iter()

@@ -22,7 +22,7 @@ use http_body::Body;
 
 use super::body::ResponseBody;
 use super::upgrade::{Accept, Refusal, Upgrade, Versions};
-use super::{Head, Http, allow, empty, refuse};
+use super::{Head, Http, allow, empty, hixie, refuse};
 use crate::format::Format;
 use crate::node::Node;
 use crate::transport::sockjs::exchange::Limits;
@@ -98,13 +98,23 @@ fn websocket<A: Accept>(
     format: Format,
     accept: impl Fn(&Http, &Head) -> Result<A, Refusal>,
 ) -> Response<ResponseBody> {
+    if format == Format::SockJs && hixie::is_asked_for(&head.headers) {
+        return match hixie::Upgrade::check(head) {
+            Ok(upgrade) => match accept(http, head) {
+                Ok(accept) => upgrade.accept(&http.shared, accept),
+                Err(Refusal(status, why)) => refuse(status, why),
+            },
+            Err(Refusal(status, why)) => failure(status, why),
+        };
+    }
     let versions = if format == Format::SockJs { Versions::Drafts } else { Versions::Rfc };
-    let upgrade = Upgrade::check(&head.method, &head.headers, head.on_upgrade.take(), versions);
-    let accepted = upgrade.and_then(|upgrade| Ok((upgrade, accept(http, head)?)));
-    match accepted {
-        Ok((upgrade, accept)) => upgrade.accept(&http.shared, format, accept),
+    match Upgrade::check(&head.method, &head.headers, head.on_upgrade.take(), versions) {
+        Ok(upgrade) => match accept(http, head) {
+            Ok(accept) => upgrade.accept(&http.shared, format, accept),
+            Err(Refusal(status, why)) => refuse(status, why),
+        },
         Err(Refusal(status, why)) => {
-            let mut response = refuse(status, why);
+            let mut response = failure(status, why);
             if status == StatusCode::UPGRADE_REQUIRED {
                 let headers = response.headers_mut();
                 headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));

@@ -17,7 +17,7 @@ use super::{Endpoint, failure, headers, not_found};
 use crate::http::body::ResponseBody;
 use crate::http::{Head, Http, empty, refuse};
 use crate::transport::sockjs::exchange::Unsent;
-use crate::transport::sockjs::websocket::max_frame_bytes;
+use crate::transport::sockjs::inbox::max_frame_bytes;
 
 /// How long a body may take to come, and messages to be taken.
 const PATIENCE: Duration = Duration::from_secs(10);

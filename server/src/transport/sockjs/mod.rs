@@ -1,6 +1,8 @@
 //! SockJS 0.3.3: its transports, its `/info`, and endpoints that are plain SockJS.
 
 pub(crate) mod exchange;
+pub(crate) mod hixie;
+pub(crate) mod inbox;
 pub(crate) mod options;
 pub(crate) mod receiving;
 pub(crate) mod service;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::future::{Fuse, FusedFuture};
 use parking_lot::Mutex;
 use tokensocket_protocol::Close;
 use tokio::io::AsyncWrite;
@@ -23,33 +24,34 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::{CancellationToken, PollSender};
 
-use crate::format::Format;
+use crate::format::Gathering;
 use crate::http::upgrade::Accept;
 use crate::transport::{Incoming, Transport};
 
 /// How many messages wait in each direction.
 const QUEUE: usize = 64;
+/// Beyond how many bytes no further message is gathered into what is written at once.
+const PIECE: usize = 64 * 1024;
 
 pub(crate) type Handler = Arc<dyn Fn(SockJsSocket) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// One SockJS session, in the hands of its handler. The session closes when the handler returns.
 pub struct SockJsSocket {
     received: mpsc::Receiver<String>,
-    outgoing: mpsc::Sender<Bytes>,
+    outgoing: mpsc::Sender<String>,
     close: Arc<Mutex<Close>>,
-    format: Format,
 }
 
 impl SockJsSocket {
-    /// The next message; `None` when the session has ended.
+    /// The next message; `None` when the session has ended. A handler that goes on for longer than the
+    /// server's `close_timeout` after that is dropped.
     pub async fn recv(&mut self) -> Option<String> {
         self.received.recv().await
     }
 
     /// Sends a message. Waits while the client does not read; fails when the session has ended.
     pub async fn send(&self, message: impl Into<String>) -> Result<(), SessionEnded> {
-        let frame = self.format.frame(message.into().as_bytes());
-        self.outgoing.send(frame).await.map_err(|_| SessionEnded)
+        self.outgoing.send(message.into()).await.map_err(|_| SessionEnded)
     }
 
     /// Closes the session with a code and reason, after what was sent, as soon as the handler returns.
@@ -83,9 +85,8 @@ impl Accept for Service {
         let (to_handler, received) = mpsc::channel(QUEUE);
         let (outgoing, from_handler) = mpsc::channel(QUEUE);
         let close = Arc::new(Mutex::new(Close::NORMAL));
-        let socket =
-            SockJsSocket { received, outgoing, close: Arc::clone(&close), format: transport.format() };
-        let mut handler = pin!(handle(Arc::clone(&self.handler), socket));
+        let socket = SockJsSocket { received, outgoing, close: Arc::clone(&close) };
+        let mut handler = pin!(handle(Arc::clone(&self.handler), socket).fuse());
         let mut heartbeat = tokio::time::interval(self.heartbeat);
         // After a pause of the whole process a peer still gets its time to answer.
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -111,12 +112,28 @@ impl Accept for Service {
         let close = match self.stop.run_until_cancelled(ended).await {
             Some(Ok(())) => close.lock().clone(),
             Some(Err(Ended::Rule(close))) => close,
-            Some(Err(Ended::Gone)) => return,
+            Some(Err(Ended::Gone)) => {
+                drop(pump);
+                return self.leave(handler).await;
+            }
             None => Close::RESTART,
         };
         pump.begin_close(&close);
         // A peer that does not answer the close in time is gone either way.
         let _ = tokio::time::timeout(self.close_timeout, poll_fn(|cx| pump.poll(cx))).await;
+        drop(pump);
+        self.leave(handler).await;
+    }
+}
+
+impl Service {
+    /// Lets the handler come to its end: there is nothing left to receive.
+    async fn leave(self, mut handler: Pin<&mut Fuse<impl Future<Output = ()>>>) {
+        if !handler.is_terminated()
+            && tokio::time::timeout(self.close_timeout, handler.as_mut()).await.is_err()
+        {
+            tracing::warn!("the handler of a SockJS session went on after its end and was dropped");
+        }
     }
 }
 
@@ -144,7 +161,7 @@ struct Pump<T> {
     /// `None` when the handler has returned.
     to_handler: Option<PollSender<String>>,
     /// `None` when the session is being closed.
-    from_handler: Option<mpsc::Receiver<Bytes>>,
+    from_handler: Option<mpsc::Receiver<String>>,
     /// How many heartbeats in a row the peer gave no sign of life.
     silent: u32,
     /// What the peer sends after our close cannot be understood, so its own close will not be either.
@@ -259,10 +276,24 @@ impl<T: Transport> Pump<T> {
                     self.waiting.pop_front();
                 }
             }
-            match self.from_handler.as_mut().map(|from_handler| from_handler.poll_recv(cx)) {
-                Some(Poll::Ready(Some(frame))) => self.waiting.push_back(frame),
-                _ => return self.transport.poll_flush(cx),
+            match self.poll_gather(cx) {
+                Some(frames) => self.waiting.push_back(frames),
+                None => return self.transport.poll_flush(cx),
             }
         }
+    }
+
+    /// What the handler has sent meanwhile, to be written in one piece.
+    fn poll_gather(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
+        let from_handler = self.from_handler.as_mut()?;
+        let mut gathering = Gathering::new(self.transport.format());
+        let mut frames = Vec::new();
+        while frames.len() < PIECE
+            && let Poll::Ready(Some(message)) = from_handler.poll_recv(cx)
+        {
+            gathering.push(&mut frames, message.as_bytes());
+        }
+        gathering.finish(&mut frames);
+        (!frames.is_empty()).then(|| frames.into())
     }
 }

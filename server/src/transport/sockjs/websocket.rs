@@ -3,15 +3,14 @@
 //! In: a [`WebSocket`]. Out: the messages within its frames.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokensocket_protocol::sockjs::{BrokenFraming, Messages};
 use tokensocket_protocol::{Close, sockjs};
 use tokio::net::tcp::OwnedWriteHalf;
 
+use super::inbox::{self, Inbox};
 use crate::format::Format;
 use crate::transport::received::Received;
 use crate::transport::websocket::decoder::{Frame, Payload};
@@ -21,36 +20,13 @@ use crate::transport::{Incoming, Transport};
 /// A SockJS session that lives on one WebSocket.
 pub(crate) struct SockJsWebSocket<S> {
     socket: WebSocket<S>,
-    /// Messages of a frame that came and were not handed over yet. A frame's size is limited, so is this.
-    received: VecDeque<String>,
-    max_message_bytes: usize,
-}
-
-/// The largest frame that a client may send: its messages are quoted in it.
-pub(crate) fn max_frame_bytes(max_message_bytes: usize) -> usize {
-    max_message_bytes.saturating_mul(2).saturating_add(1024)
+    inbox: Inbox,
 }
 
 impl<S: Stream> SockJsWebSocket<S> {
-    /// `socket` takes frames of [`max_frame_bytes`].
+    /// `socket` takes frames of [`inbox::max_frame_bytes`].
     pub(crate) fn new(socket: WebSocket<S>, max_message_bytes: usize) -> Self {
-        Self { socket, received: VecDeque::new(), max_message_bytes }
-    }
-
-    /// Reads the SockJS frame `bytes[start..]`. Gives its first message and keeps the others.
-    fn read<'a>(&mut self, bytes: &'a mut [u8], start: usize) -> Result<Option<Cow<'a, str>>, Close> {
-        let Messages { first, others } = sockjs::messages(bytes, start).map_err(|broken| match broken {
-            BrokenFraming::NoTexts => Close::BROKEN_FRAMING,
-            BrokenFraming::NotUtf8 => Close::INVALID_TEXT,
-        })?;
-        let lengths = others.iter().map(String::len).chain(first.iter().map(|first| first.len()));
-        if lengths.max().is_some_and(|longest| longest > self.max_message_bytes) {
-            return Err(Close::TOO_LARGE);
-        }
-        if !others.is_empty() {
-            self.received = others.into();
-        }
-        Ok(first)
+        Self { socket, inbox: Inbox::new(max_message_bytes) }
     }
 }
 
@@ -70,18 +46,14 @@ impl<S: Stream> Transport for SockJsWebSocket<S> {
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Received>>> {
-        if !self.received.is_empty() {
+        if !self.inbox.is_empty() {
             return Poll::Ready(Ok(Some(Received::nothing())));
         }
         self.socket.poll_receive(cx)
     }
 
     fn decode<'a>(&mut self, received: &'a mut Received) -> Result<Option<Incoming<'a>>, Close> {
-        if let Some(message) = self.received.pop_front() {
-            if self.received.is_empty() {
-                // An idle connection keeps no room: a small frame can have very many messages.
-                self.received = VecDeque::new();
-            }
+        if let Some(message) = self.inbox.next() {
             return Ok(Some(Incoming::Message(message.into())));
         }
         let payload = match self.socket.decode_frame(received)? {
@@ -89,9 +61,9 @@ impl<S: Stream> Transport for SockJsWebSocket<S> {
             other => return Ok(other.map(control)),
         };
         let first = match payload {
-            Payload::Whole(frame, header) => self.read(frame, header)?,
+            Payload::Whole(frame, header) => self.inbox.read(frame, header)?,
             Payload::Fragments(mut frame) => {
-                self.read(&mut frame, 0)?.map(|message| Cow::Owned(message.into_owned()))
+                self.inbox.read(&mut frame, 0)?.map(|message| Cow::Owned(message.into_owned()))
             }
         };
         Ok(Some(first.map_or(Incoming::Alive, Incoming::Message)))
@@ -106,9 +78,8 @@ impl<S: Stream> Transport for SockJsWebSocket<S> {
     }
 
     fn closing(&self, close: &Close) -> Vec<Bytes> {
-        let mut frames = vec![frame::text(sockjs::close_frame(close).as_bytes()).into()];
-        frames.extend(self.socket.closing(close));
-        frames
+        let said = inbox::close_frame(close).map(|text| frame::text(text.as_bytes()).into());
+        said.into_iter().chain(self.socket.closing(close)).collect()
     }
 
     fn poll_write(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -180,6 +151,6 @@ mod tests {
     fn keeps_no_room_for_a_burst_that_was_read() {
         let mut transport = transport(&[masked(0x81, br#"["a","b","c","d"]"#)]);
         assert_eq!(messages(&mut transport).map(|messages| messages.len()), Ok(4));
-        assert_eq!(transport.received.capacity(), 0);
+        assert_eq!(transport.inbox.capacity(), 0);
     }
 }

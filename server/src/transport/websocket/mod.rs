@@ -4,6 +4,7 @@
 
 pub(crate) mod decoder;
 pub(crate) mod frame;
+pub(crate) mod hixie;
 
 use std::io;
 use std::pin::Pin;
@@ -20,7 +21,7 @@ use crate::format::Format;
 use decoder::{Decoder, Frame};
 
 /// What a close frame without a code means (RFC 6455, section 7.1.5).
-const NO_STATUS: Close = Close { code: 1005, reason: std::borrow::Cow::Borrowed("") };
+pub(crate) const NO_STATUS: Close = Close { code: 1005, reason: std::borrow::Cow::Borrowed("") };
 
 /// A stream to read from, and either to write to or to give the writing half away.
 pub(crate) trait Stream: Send + Unpin + 'static {

@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokensocket_protocol::{Close, sockjs};
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::table::Entry;
 use super::{Exchange, Life, State};
@@ -51,20 +51,23 @@ impl Carrier {
         if matches!(state.life, Life::Gone) {
             return true;
         }
-        if state.receiver.is_some() {
-            self.timeout = None;
-            return false;
-        }
         let until = state.alone_since + self.exchange.limits.timeout;
-        let timeout = self.timeout.get_or_insert_with(|| Box::pin(sleep_until(until)));
-        if timeout.deadline() != until {
-            timeout.as_mut().reset(until);
+        loop {
+            if self.timeout.is_none() && state.receiver.is_none() {
+                self.timeout = Some(Box::pin(sleep_until(until)));
+            }
+            // Receivers come and go much faster than this wakes.
+            let Some(Poll::Ready(())) = self.timeout.as_mut().map(|timeout| timeout.as_mut().poll(cx)) else {
+                break;
+            };
+            self.timeout = None;
+            if state.receiver.is_none() && until <= Instant::now() {
+                state.life = Life::Gone;
+                return true;
+            }
         }
-        let over = timeout.as_mut().poll(cx).is_ready();
-        if over {
-            state.life = Life::Gone;
-        }
-        over
+        state.is_timed = self.timeout.is_some();
+        false
     }
 
     /// Makes one frame of what was gathered.
@@ -148,6 +151,7 @@ impl Transport for Carrier {
                 // Nobody waits for a sign of life.
                 return Poll::Ready(Ok(bytes.len()));
             }
+            state.waits_to_say = true;
             return Poll::Pending;
         }
         if is_message {

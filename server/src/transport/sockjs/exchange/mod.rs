@@ -63,6 +63,10 @@ struct State {
     alone_since: Instant,
     /// The session's task.
     session: Option<Waker>,
+    /// The task has something to say and waits for a receiver that takes it.
+    waits_to_say: bool,
+    /// The task wakes by itself to see whether there is a receiver.
+    is_timed: bool,
 }
 
 enum Life {
@@ -118,6 +122,8 @@ impl Exchange {
             attached: 0,
             alone_since: Instant::now(),
             session: None,
+            waits_to_say: false,
+            is_timed: false,
         };
         Self { limits, state: Mutex::new(state), changed: Notify::new() }
     }
@@ -147,10 +153,11 @@ impl Exchange {
         state.attached += 1;
         let number = receiver.number;
         state.receiver = Some(receiver);
-        if let Some(session) = &state.session {
-            session.wake_by_ref();
-        }
+        let session = state.session_that_waits();
         drop(state);
+        if let Some(session) = session {
+            session.wake();
+        }
         Ok(Receiver::new(Arc::clone(self), number))
     }
 
@@ -245,6 +252,11 @@ impl Exchange {
 }
 
 impl State {
+    /// The session's task, if it waits for a receiver.
+    fn session_that_waits(&mut self) -> Option<Waker> {
+        std::mem::take(&mut self.waits_to_say).then(|| self.session.clone()).flatten()
+    }
+
     /// Gives a frame to the receiver, where there is one that takes it.
     fn give(&mut self, frame: &[u8], limit: usize) {
         if let Some(receiver) = &mut self.receiver {

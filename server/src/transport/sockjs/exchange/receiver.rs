@@ -32,13 +32,11 @@ impl Receiver {
             return Poll::Ready(None);
         };
         if let Some(bytes) = receiver.waiting.pop_front() {
-            let was_full = !receiver.finished && !receiver.has_room();
             receiver.waiting_bytes -= bytes.len();
-            if was_full
-                && receiver.has_room()
-                && let Some(session) = &state.session
+            if receiver.has_room()
+                && let Some(session) = state.session_that_waits()
             {
-                session.wake_by_ref();
+                session.wake();
             }
             return Poll::Ready(Some(bytes));
         }
@@ -87,7 +85,8 @@ impl Drop for Receiver {
             state.life = Life::Gone;
         }
         state.alone_since = Instant::now();
-        let session = state.session.clone();
+        let must_see = !state.is_timed || matches!(state.life, Life::Gone);
+        let session = must_see.then(|| state.session.clone()).flatten();
         drop(state);
         self.exchange.changed.notify_waiters();
         if let Some(session) = session {
