@@ -83,6 +83,7 @@ impl Http {
                         handler: Arc::clone(handler),
                         heartbeat: endpoint.options.heartbeat.unwrap_or(node.config.heartbeat),
                         close_timeout: node.config.close_timeout,
+                        outbox_bytes: node.config.outbox_bytes,
                         stop: node.stop.clone(),
                     })
                 };

@@ -22,7 +22,7 @@ use crate::transport::sockjs::receiving::jsonp::Jsonp;
 use crate::transport::sockjs::receiving::xhr::Xhr;
 use crate::transport::sockjs::receiving::xhr_streaming::XhrStreaming;
 
-/// How long a receiver that comes waits for the one before to be gone: its end may be on its way.
+/// How long a receiver that comes waits for the one before to be cut: that may be on its way.
 const HANDOVER: Duration = Duration::from_millis(50);
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// The longest name of a JSONP callback, in bytes.
@@ -96,7 +96,6 @@ async fn attach<A: Accept>(
     mut framing: Box<dyn Receiving>,
     accept: impl Fn(&Http, &Head) -> Result<A, Refusal>,
 ) -> Result<ResponseBody, Refusal> {
-    let mut waited = false;
     loop {
         let (exchange, new) = endpoint
             .table
@@ -108,12 +107,14 @@ async fn attach<A: Accept>(
         match exchange.attach(framing) {
             Ok(receiver) => return Ok(ResponseBody(Kind::Frames(receiver))),
             Err((Unattached::Gone, unused)) => framing = unused,
-            Err((Unattached::Busy, unused)) if !waited => {
-                framing = unused;
-                waited = true;
-                exchange.freed(HANDOVER).await;
-            }
             Err((Unattached::Busy, unused)) => {
+                // A client that comes again without having lost a receiver is not waited for: it comes when
+                // it has seen the end.
+                exchange.cut(HANDOVER).await;
+                if exchange.is_gone() {
+                    framing = unused;
+                    continue;
+                }
                 let mut frame = Vec::new();
                 unused.push(&mut frame, sockjs::close_frame(&BUSY).as_bytes());
                 let pieces = unused.prelude().into_iter().chain([frame.into()]).collect();

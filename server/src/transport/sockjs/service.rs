@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokensocket_protocol::Close;
 use tokio::io::AsyncWrite;
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::{CancellationToken, PollSender};
 
@@ -28,8 +28,10 @@ use crate::format::Gathering;
 use crate::http::upgrade::Accept;
 use crate::transport::{Incoming, Transport};
 
-/// How many messages wait in each direction.
+/// How many messages wait for the handler, and how many control frames for the peer.
 const QUEUE: usize = 64;
+/// What a message that waits costs beside its bytes.
+const OVERHEAD: usize = 64;
 /// Beyond how many bytes no further message is gathered into what is written at once.
 const PIECE: usize = 64 * 1024;
 
@@ -38,7 +40,8 @@ pub(crate) type Handler = Arc<dyn Fn(SockJsSocket) -> BoxFuture<'static, ()> + S
 /// One SockJS session, in the hands of its handler. The session closes when the handler returns.
 pub struct SockJsSocket {
     received: mpsc::Receiver<String>,
-    outgoing: mpsc::Sender<String>,
+    outgoing: mpsc::UnboundedSender<String>,
+    room: Arc<Room>,
     close: Arc<Mutex<Close>>,
 }
 
@@ -49,9 +52,12 @@ impl SockJsSocket {
         self.received.recv().await
     }
 
-    /// Sends a message. Waits while the client does not read; fails when the session has ended.
+    /// Sends a message. Waits while the client does not read and as many bytes wait for it as the server's
+    /// [outbox](crate::ServerBuilder::outbox) may hold; fails when the session has ended.
     pub async fn send(&self, message: impl Into<String>) -> Result<(), SessionEnded> {
-        self.outgoing.send(message.into()).await.map_err(|_| SessionEnded)
+        let message = message.into();
+        self.room.take(&message).await?;
+        self.outgoing.send(message).map_err(|_| SessionEnded)
     }
 
     /// Closes the session with a code and reason, after what was sent, as soon as the handler returns.
@@ -71,11 +77,40 @@ impl std::fmt::Debug for SockJsSocket {
 #[error("the SockJS session has ended")]
 pub struct SessionEnded;
 
+/// How many more bytes may wait for the client.
+struct Room {
+    bytes: Semaphore,
+    most: u32,
+}
+
+impl Room {
+    fn new(bytes: usize) -> Arc<Self> {
+        let most = u32::try_from(bytes.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
+        Arc::new(Self { bytes: Semaphore::new(most as usize), most })
+    }
+
+    /// A message that is larger than all the room waits until it is alone.
+    fn cost(&self, message: &str) -> u32 {
+        u32::try_from(message.len().saturating_add(OVERHEAD)).unwrap_or(u32::MAX).min(self.most)
+    }
+
+    async fn take(&self, message: &str) -> Result<(), SessionEnded> {
+        let taken = self.bytes.acquire_many(self.cost(message)).await;
+        taken.map(SemaphorePermit::forget).map_err(|_| SessionEnded)
+    }
+
+    fn give_back(&self, message: &str) {
+        self.bytes.add_permits(self.cost(message) as usize);
+    }
+}
+
 /// Runs a handler on a transport.
 pub(crate) struct Service {
     pub(crate) handler: Handler,
     pub(crate) heartbeat: Duration,
     pub(crate) close_timeout: Duration,
+    /// How much may wait for the client, in bytes.
+    pub(crate) outbox_bytes: usize,
     /// Cancelled when the server begins to end.
     pub(crate) stop: CancellationToken,
 }
@@ -83,9 +118,10 @@ pub(crate) struct Service {
 impl Accept for Service {
     async fn run<T: Transport>(self, mut transport: T) {
         let (to_handler, received) = mpsc::channel(QUEUE);
-        let (outgoing, from_handler) = mpsc::channel(QUEUE);
+        let (outgoing, from_handler) = mpsc::unbounded_channel();
+        let room = Room::new(self.outbox_bytes);
         let close = Arc::new(Mutex::new(Close::NORMAL));
-        let socket = SockJsSocket { received, outgoing, close: Arc::clone(&close) };
+        let socket = SockJsSocket { received, outgoing, room: Arc::clone(&room), close: Arc::clone(&close) };
         let mut handler = pin!(handle(Arc::clone(&self.handler), socket).fuse());
         let mut heartbeat = tokio::time::interval(self.heartbeat);
         // After a pause of the whole process a peer still gets its time to answer.
@@ -97,6 +133,7 @@ impl Accept for Service {
             transport,
             to_handler: Some(PollSender::new(to_handler)),
             from_handler: Some(from_handler),
+            room,
             silent: 0,
             broken: false,
         };
@@ -161,7 +198,9 @@ struct Pump<T> {
     /// `None` when the handler has returned.
     to_handler: Option<PollSender<String>>,
     /// `None` when the session is being closed.
-    from_handler: Option<mpsc::Receiver<String>>,
+    from_handler: Option<mpsc::UnboundedReceiver<String>>,
+    /// What bounds it.
+    room: Arc<Room>,
     /// How many heartbeats in a row the peer gave no sign of life.
     silent: u32,
     /// What the peer sends after our close cannot be understood, so its own close will not be either.
@@ -199,6 +238,7 @@ impl<T: Transport> Pump<T> {
     fn begin_close(&mut self, close: &Close) {
         self.to_handler = None;
         self.from_handler = None;
+        self.room.bytes.close();
         self.waiting.extend(self.transport.closing(close));
     }
 
@@ -291,9 +331,17 @@ impl<T: Transport> Pump<T> {
         while frames.len() < PIECE
             && let Poll::Ready(Some(message)) = from_handler.poll_recv(cx)
         {
+            self.room.give_back(&message);
             gathering.push(&mut frames, message.as_bytes());
         }
         gathering.finish(&mut frames);
         (!frames.is_empty()).then(|| frames.into())
+    }
+}
+
+impl<T> Drop for Pump<T> {
+    fn drop(&mut self) {
+        // A handler that waits for room learns that there will be none.
+        self.room.bytes.close();
     }
 }

@@ -161,19 +161,19 @@ impl Exchange {
         Ok(Receiver::new(Arc::clone(self), number))
     }
 
-    /// Waits until the receiver that is here is gone, or `patience` has passed.
-    pub(crate) async fn freed(&self, patience: Duration) {
-        let freed = async {
+    /// Waits until the session is over, since its receiver was cut, or `patience` has passed.
+    pub(crate) async fn cut(&self, patience: Duration) {
+        let cut = async {
             loop {
                 let changed = self.changed.notified();
-                if self.state.lock().receiver.is_none() {
+                if self.is_gone() {
                     return;
                 }
                 changed.await;
             }
         };
         // Who asked looks again either way.
-        let _ = tokio::time::timeout(patience, freed).await;
+        let _ = tokio::time::timeout(patience, cut).await;
     }
 
     /// Hands messages to the session, all or none. Waits at most `patience` for room.
