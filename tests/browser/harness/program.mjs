@@ -11,8 +11,8 @@ import readline from "node:readline";
 const BUILT = process.env.TOKENSOCKET_BIN_DIR ?? path.resolve(import.meta.dirname, "../../../target/debug");
 
 /** The example `playground`: actions for every case, see examples/playground.rs. */
-export function playground(t) {
-  return Program.started(t, path.join("examples", "playground"), []);
+export function playground(t, ...options) {
+  return Program.started(t, path.join("examples", "playground"), options);
 }
 
 /** `tokensocket serve`. */

@@ -328,9 +328,15 @@ impl<T: Transport> Pump<T> {
         let from_handler = self.from_handler.as_mut()?;
         let mut gathering = Gathering::new(self.transport.format());
         let mut frames = Vec::new();
-        while frames.len() < PIECE
-            && let Poll::Ready(Some(message)) = from_handler.poll_recv(cx)
-        {
+        while frames.len() < PIECE {
+            // Polling ends after as many messages as tokio lets a task take at once, which makes small frames.
+            let taken = from_handler.try_recv().ok();
+            let Some(message) = taken.or_else(|| match from_handler.poll_recv(cx) {
+                Poll::Ready(message) => message,
+                Poll::Pending => None,
+            }) else {
+                break;
+            };
             self.room.give_back(&message);
             gathering.push(&mut frames, message.as_bytes());
         }

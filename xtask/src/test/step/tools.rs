@@ -29,7 +29,7 @@ enum Source {
     ByHand(&'static str),
 }
 
-const TOOLS: [Tool; 7] = [
+const TOOLS: [Tool; 8] = [
     Tool {
         name: "rustfmt",
         probe: &["cargo", "fmt", "--version"],
@@ -65,6 +65,13 @@ const TOOLS: [Tool; 7] = [
         probe: &["chromium", "--version"],
         why: "the browser step",
         source: Source::Debian("chromium"),
+    },
+    Tool {
+        name: "nginx",
+        // Not in everybody's PATH.
+        probe: &["/usr/sbin/nginx", "-v"],
+        why: "the browser step",
+        source: Source::Debian("nginx"),
     },
     Tool {
         name: "valgrind",

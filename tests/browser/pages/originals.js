@@ -1,0 +1,1 @@
+globalThis.entry = { SockJS, TokenSocket };
