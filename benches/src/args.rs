@@ -34,6 +34,9 @@ pub struct BenchArgs {
     /// The action that answers with its argument.
     #[arg(long, default_value = "echo")]
     pub action: String,
+    /// Where the SockJS service is that sends every message back, without tokens.
+    #[arg(long, default_value = "/echo")]
+    pub echo_path: String,
     /// The server's process id, for its CPU time and memory (Linux).
     #[arg(long)]
     pub pid: Option<u32>,
@@ -58,7 +61,8 @@ impl BenchArgs {
             .dialect(self.dialect)
             .token_path(&self.token_path)
             .socket_prefix(&self.socket_prefix)
-            .action(&self.action);
+            .action(&self.action)
+            .echo_path(&self.echo_path);
         if let Some(pid) = self.pid {
             target = target.server(pid);
         }

@@ -68,10 +68,36 @@ pub enum BenchError {
         /// What was going on.
         while_: &'static str,
     },
+    /// A request of a SockJS session was refused.
+    #[error(
+        "the SockJS request `{request}` was answered with status {status}; check the path of the echo service and that it offers the transport"
+    )]
+    Status {
+        /// What follows the session's path.
+        request: &'static str,
+        /// The answer's status.
+        status: u16,
+    },
+    /// A SockJS session began anew.
+    #[error("the server began a SockJS session again that was open; it may have lost the first")]
+    Lost,
+    /// A message that is none of ours.
+    #[error("what the server sent back is not what was sent to it: {0}")]
+    Foreign(String),
+    /// A message out of its turn.
+    #[error(
+        "message {found} came back where {wanted} was due; the server may lose, repeat or reorder messages"
+    )]
+    Disorder {
+        /// The message that came.
+        found: u64,
+        /// The message that was due.
+        wanted: u64,
+    },
     /// Nothing was counted while measuring.
     #[error("nothing came back from the server while measuring; it may have dropped messages")]
     Stalled,
-    /// An answer that no call waits for.
+    /// An answer that no call waits for, or a message that nobody sent.
     #[error("the server answered a call that was not under way; it may answer calls twice")]
     Unasked,
     /// A delivery of what nobody published.

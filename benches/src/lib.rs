@@ -1,14 +1,14 @@
 //! How fast a TokenSocket server is, and how that compares.
 //!
 //! The load generator measures one running server: calls, fan-out, memory per
-//! idle socket, connects. It is `tokensocket bench` too. With the feature
+//! idle socket, connects, SockJS transports. It is `tokensocket bench` too. With the feature
 //! `compare` (on by default) the crate also starts servers, ours and those a
 //! user might pick instead, and runs the generator against each in turn.
 //!
 //! ```text
 //! args ─▶ Target, Workload ─▶ run ─▶ workload ─▶ socket ─▶ the server
 //!                              │                   ▲
-//!                              ▼                dialect
+//!                              ▼                dialect, sockjs
 //!                            Report ─▶ compare: rounds, medians, ratios, table, JSON
 //! ```
 //!
@@ -33,6 +33,7 @@ mod process;
 mod report;
 mod run;
 mod socket;
+mod sockjs;
 mod target;
 mod workload;
 
@@ -41,5 +42,6 @@ pub use error::BenchError;
 pub use report::{Latency, Memory, Report, Window};
 pub use run::run;
 pub use socket::frame::FrameError;
+pub use sockjs::Transport;
 pub use target::{DialectName, Options, Process, Target};
-pub use workload::{Calls, Connect, FanOut, Idle, Workload};
+pub use workload::{Calls, Connect, FanOut, Idle, SockjsEcho, SockjsIdle, Workload};

@@ -47,6 +47,7 @@ pub struct Target {
     pub(crate) token_path: String,
     pub(crate) socket_prefix: String,
     pub(crate) action: String,
+    pub(crate) echo_path: String,
     pub(crate) server: Option<u32>,
     pub(crate) beside: Vec<Process>,
 }
@@ -74,6 +75,7 @@ impl Target {
             token_path: "/socket/token".to_owned(),
             socket_prefix: "/sockets".to_owned(),
             action: "echo".to_owned(),
+            echo_path: "/echo".to_owned(),
             server: None,
             beside: Vec::new(),
         })
@@ -104,6 +106,14 @@ impl Target {
     #[must_use]
     pub fn action(mut self, action: impl Into<String>) -> Self {
         self.action = action.into();
+        self
+    }
+
+    /// Where the SockJS service is that sends every message back and wants no
+    /// token; default `/echo`.
+    #[must_use]
+    pub fn echo_path(mut self, path: impl Into<String>) -> Self {
+        self.echo_path = path.into();
         self
     }
 

@@ -19,13 +19,15 @@ pub struct CompareArgs {
     pub warm_up: f64,
     /// Workloads, by their names or the start of them: calls, fanout-1,
     /// fanout-32, fanout-10k, fanout-10k-half (which brings fanout-10k along),
-    /// memory, connect, and in one process cores-calls, cores-fanout. Default: all.
+    /// memory, connect, in one process cores-calls, cores-fanout, and
+    /// sockjs-echo-TRANSPORT, sockjs-idle-TRANSPORT with websocket, xhr-streaming,
+    /// eventsource, htmlfile, xhr-polling, jsonp-polling. Default: all.
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
     /// Servers to measure beside ours: tokensocket-two-cores,
     /// tokensocket-runtime-per-core, tokensocket-tls, tokensocket-sockjs,
     /// tokensocket-mixed, floor, floor-plain, floor-tls, socketioxide, jsonrpsee,
-    /// nats, ws, socket.io, node-token-sockjs; `none` for ours alone. Default: all.
+    /// nats, ws, socket.io, node-token-sockjs, sockjs; `none` for ours alone. Default: all.
     #[arg(long, value_delimiter = ',')]
     pub peers: Vec<String>,
     /// Leave our own server out.
@@ -33,7 +35,8 @@ pub struct CompareArgs {
     pub skip_ours: bool,
     /// The command that starts our server. It must print a line with its
     /// http://HOST:PORT, and take `--tls-certificate FILE --tls-key FILE` if the
-    /// row with TLS is wanted. Default: the example `playground`, built first.
+    /// row with TLS is wanted. The sockjs workloads want a plain echo service at
+    /// `/echo`, with a response limit of 128 KiB. Default: the example `playground`, built first.
     #[arg(long, env = "TOKENSOCKET_BENCH_SERVER")]
     pub server_command: Option<String>,
     /// Subscribers of the fan-out workloads, but for fanout-10k.
@@ -42,6 +45,12 @@ pub struct CompareArgs {
     /// Sockets of the memory workload.
     #[arg(long, default_value_t = 2000)]
     pub idle: usize,
+    /// Sessions of the sockjs-idle workloads.
+    #[arg(long, default_value_t = 1000)]
+    pub sessions: usize,
+    /// Messages that each session of the sockjs-echo workloads keeps in flight.
+    #[arg(long, default_value_t = 16)]
+    pub in_flight: usize,
     /// The core that servers are pinned to, or several as in 0,1.
     #[arg(long, value_delimiter = ',', default_value = "0")]
     pub server_cores: Vec<usize>,

@@ -62,7 +62,7 @@ fn command(program: &Path, shape: &str, load: &Workload, options: &Options) -> O
             .arg("fanout")
             .arg(format!("--subscribers={}", fan_out.subscribers))
             .arg(format!("--payload={}", fan_out.payload)),
-        Workload::Memory(_) | Workload::Connect(_) => return None,
+        _ => return None,
     };
     Some(command)
 }

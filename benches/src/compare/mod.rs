@@ -31,6 +31,7 @@ mod server;
 mod summary;
 mod table;
 mod targets;
+mod transports;
 
 pub use args::CompareArgs;
 pub use cores::Cores;

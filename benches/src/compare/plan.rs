@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{
     args::seconds,
+    sockjs::Transport,
     target::Options,
-    workload::{Calls, Connect, FanOut, Idle, Workload},
+    workload::{Calls, Connect, FanOut, Idle, SockjsEcho, SockjsIdle, Workload},
 };
 
 /// Calls.
@@ -33,6 +34,40 @@ pub(super) const CONNECT: &str = "connect";
 pub(super) const CORES_CALLS: &str = "cores-calls";
 /// Deliveries to nearly 10,000 that read nothing meanwhile, in one process.
 pub(super) const CORES_FAN_OUT: &str = "cores-fanout";
+
+/// `SockJS` messages that come back: the workload of each transport.
+pub(super) const SOCKJS_ECHO: [(&str, Transport); 6] = [
+    ("sockjs-echo-websocket", Transport::Websocket),
+    ("sockjs-echo-xhr-streaming", Transport::XhrStreaming),
+    ("sockjs-echo-eventsource", Transport::Eventsource),
+    ("sockjs-echo-htmlfile", Transport::Htmlfile),
+    ("sockjs-echo-xhr-polling", Transport::XhrPolling),
+    ("sockjs-echo-jsonp-polling", Transport::JsonpPolling),
+];
+/// Memory per idle `SockJS` session: the workload of each transport.
+pub(super) const SOCKJS_IDLE: [(&str, Transport); 6] = [
+    ("sockjs-idle-websocket", Transport::Websocket),
+    ("sockjs-idle-xhr-streaming", Transport::XhrStreaming),
+    ("sockjs-idle-eventsource", Transport::Eventsource),
+    ("sockjs-idle-htmlfile", Transport::Htmlfile),
+    ("sockjs-idle-xhr-polling", Transport::XhrPolling),
+    ("sockjs-idle-jsonp-polling", Transport::JsonpPolling),
+];
+
+/// Whether the workload called `course` is one of `SockJS` transports.
+pub(super) fn is_of_transport(course: &str) -> bool {
+    is_echo(course) || is_idle(course)
+}
+
+/// Whether the workload called `course` counts `SockJS` messages.
+fn is_echo(course: &str) -> bool {
+    SOCKJS_ECHO.iter().any(|(name, _)| *name == course)
+}
+
+/// Whether the workload called `course` is the memory of `SockJS` sessions.
+pub(super) fn is_idle(course: &str) -> bool {
+    SOCKJS_IDLE.iter().any(|(name, _)| *name == course)
+}
 
 /// Whether server and clients share a process in the workload called `course`.
 pub(super) fn is_in_process(course: &str) -> bool {
@@ -136,7 +171,7 @@ fn courses(arguments: &CompareArgs) -> Result<Vec<Course>, CompareError> {
     let fan_out =
         |subscribers, in_flight| Workload::FanOut(FanOut { subscribers, in_flight, ..FanOut::default() });
     let course = |name, workload| Course { name, workload };
-    let all = [
+    let mut all = vec![
         course(CALLS, Workload::Calls(Calls::default())),
         course(FAN_OUT_1, fan_out(arguments.subscribers, 1)),
         course(FAN_OUT_32, fan_out(arguments.subscribers, 32)),
@@ -149,6 +184,13 @@ fn courses(arguments: &CompareArgs) -> Result<Vec<Course>, CompareError> {
         // Both ends of each in one process, which mostly may open 20,000 files.
         course(CORES_FAN_OUT, fan_out(9_800, 1)),
     ];
+    all.extend(SOCKJS_ECHO.map(|(name, transport)| {
+        let echo = SockjsEcho { in_flight: arguments.in_flight, ..SockjsEcho::on(transport) };
+        course(name, Workload::SockjsEcho(echo))
+    }));
+    all.extend(SOCKJS_IDLE.map(|(name, transport)| {
+        course(name, Workload::SockjsIdle(SockjsIdle { transport, sessions: arguments.sessions }))
+    }));
     let is_name = |wanted: &str| all.iter().any(|course| course.name == wanted);
     let means = |wanted: &str, name: &str| {
         if is_name(wanted) { wanted == name } else { name.starts_with(wanted) }
@@ -199,7 +241,7 @@ mod tests {
     fn measures_all_unless_told() {
         let (servers, courses) = chosen("");
         assert_eq!(servers.len(), SERVERS.len());
-        let all = [
+        let usual = [
             CALLS,
             FAN_OUT_1,
             FAN_OUT_32,
@@ -210,7 +252,9 @@ mod tests {
             CORES_CALLS,
             CORES_FAN_OUT,
         ];
-        assert_eq!(courses, all);
+        assert_eq!(courses[..usual.len()], usual);
+        let transports = SOCKJS_ECHO.iter().chain(&SOCKJS_IDLE).map(|(name, _)| *name);
+        assert_eq!(courses[usual.len()..], transports.collect::<Vec<_>>());
     }
 
     #[test]
@@ -220,6 +264,11 @@ mod tests {
         assert_eq!(chosen("--only calls,mem").1, [CALLS, MEMORY]);
         assert_eq!(chosen("--only fanout").1.len(), 4);
         assert_eq!(chosen("--only cores").1, [CORES_CALLS, CORES_FAN_OUT]);
+        assert_eq!(chosen("--only sockjs").1.len(), 12);
+        assert_eq!(
+            chosen("--only sockjs-echo-x").1,
+            ["sockjs-echo-xhr-streaming", "sockjs-echo-xhr-polling"]
+        );
     }
 
     #[test]

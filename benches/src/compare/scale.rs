@@ -1,7 +1,7 @@
 //! What the figures of a workload are, and how they are written.
 
 use super::{
-    plan::{CORES_CALLS, CORES_FAN_OUT, FAN_OUT_10K_HALF, MEMORY},
+    plan::{CORES_CALLS, CORES_FAN_OUT, FAN_OUT_10K_HALF, MEMORY, is_idle},
     table::grouped,
 };
 
@@ -25,6 +25,7 @@ impl Scale {
             MEMORY => Self::Bytes,
             FAN_OUT_10K_HALF => Self::Milliseconds,
             CORES_CALLS | CORES_FAN_OUT => Self::PerSecond,
+            course if is_idle(course) => Self::Bytes,
             _ => Self::PerCpuSecond,
         }
     }

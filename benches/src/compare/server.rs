@@ -12,6 +12,7 @@ use super::{
     nats,
     plan::{
         CALLS, CONNECT, Course, FAN_OUT_1, FAN_OUT_10K, FAN_OUT_10K_HALF, FAN_OUT_32, MEMORY, is_in_process,
+        is_of_transport,
     },
     redis::Redis,
 };
@@ -34,7 +35,8 @@ pub(super) struct Server {
 enum Scope {
     /// All.
     Ours,
-    /// All that a server by itself is measured with.
+    /// All that a server by itself is measured with, but for the transports of
+    /// SockJS.
     All,
     /// The same without deliveries at half the rate.
     Usual,
@@ -50,6 +52,25 @@ enum Scope {
     FanOut,
     /// What needs no actions.
     Channels,
+    /// What shows the price of each SockJS transport.
+    Transports,
+}
+
+impl Scope {
+    fn takes(self, course: &str) -> bool {
+        match self {
+            Self::Ours => true,
+            Self::All => !is_in_process(course) && !is_of_transport(course),
+            Self::Usual => Self::All.takes(course) && course != FAN_OUT_10K_HALF,
+            Self::Scaling => is_in_process(course) || matches!(course, CALLS | FAN_OUT_10K),
+            Self::InProcess => is_in_process(course),
+            Self::Tls => matches!(course, CALLS | FAN_OUT_1 | FAN_OUT_32 | MEMORY | CONNECT),
+            Self::Loop => matches!(course, CALLS | FAN_OUT_1 | FAN_OUT_32 | FAN_OUT_10K),
+            Self::FanOut => matches!(course, FAN_OUT_1 | FAN_OUT_32),
+            Self::Channels => matches!(course, FAN_OUT_1 | FAN_OUT_32 | FAN_OUT_10K | MEMORY),
+            Self::Transports => is_of_transport(course),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,9 +115,15 @@ pub(super) const BARE: &str = "bare";
 pub(super) const FLOOR_PLAIN: &str = "floor-plain";
 /// What a WebSocket through TLS costs by itself.
 pub(super) const FLOOR_TLS: &str = "floor-tls";
+/// The original of `SockJS`.
+pub(super) const NPM_SOCKJS: &str = "sockjs";
+
+/// Bytes after which both servers of SockJS end a streaming answer: the default
+/// of npm `sockjs`.
+const RESPONSE_LIMIT: &str = "131072";
 
 /// All of them, in the order of tables.
-pub(super) const SERVERS: [Server; 16] = [
+pub(super) const SERVERS: [Server; 17] = [
     Server {
         name: OURS,
         title: "TokenSocket",
@@ -209,6 +236,13 @@ pub(super) const SERVERS: [Server; 16] = [
         dialect: DialectName::Sockjs,
         scope: Scope::Usual,
     },
+    Server {
+        name: NPM_SOCKJS,
+        title: "npm sockjs 0.3.24",
+        kind: Kind::Node("sockjs.cjs"),
+        dialect: DialectName::Sockjs,
+        scope: Scope::Transports,
+    },
 ];
 
 impl Server {
@@ -234,17 +268,7 @@ impl Server {
 
     /// Whether the workload called `course` is for it.
     pub(super) fn takes(&self, course: &str) -> bool {
-        match self.scope {
-            Scope::Ours => true,
-            Scope::All => !is_in_process(course),
-            Scope::Usual => !is_in_process(course) && course != FAN_OUT_10K_HALF,
-            Scope::Scaling => is_in_process(course) || matches!(course, CALLS | FAN_OUT_10K),
-            Scope::InProcess => is_in_process(course),
-            Scope::Tls => matches!(course, CALLS | FAN_OUT_1 | FAN_OUT_32 | MEMORY | CONNECT),
-            Scope::Loop => matches!(course, CALLS | FAN_OUT_1 | FAN_OUT_32 | FAN_OUT_10K),
-            Scope::FanOut => matches!(course, FAN_OUT_1 | FAN_OUT_32),
-            Scope::Channels => matches!(course, FAN_OUT_1 | FAN_OUT_32 | FAN_OUT_10K | MEMORY),
-        }
+        self.scope.takes(course)
     }
 
     /// What is missing on this machine to run it, and how to get it.
@@ -286,6 +310,8 @@ impl Programs {
                     build::playground()?.to_string_lossy().into_owned(),
                     "--listen".to_owned(),
                     "127.0.0.1:0".to_owned(),
+                    "--sockjs-response-limit".to_owned(),
+                    RESPONSE_LIMIT.to_owned(),
                 ],
             });
         }

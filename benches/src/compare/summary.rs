@@ -84,6 +84,11 @@ impl Summary {
 }
 
 impl Cell {
+    /// Whether the server was measured with the workload at all.
+    pub(super) fn is_measured(&self) -> bool {
+        self.figure.is_some() || self.failures > 0
+    }
+
     fn of(record: &Record, server: &str, workload: &str) -> Self {
         let scale = Scale::of(workload);
         let rounds: Vec<_> = record

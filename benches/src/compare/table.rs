@@ -6,11 +6,12 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::{
     cores::Cores,
+    plan::is_of_transport,
     record::Record,
     scale::Scale,
     server::{OURS, TWO_CORES},
     summary::{Cell, Summary},
-    targets,
+    targets, transports,
 };
 
 /// All tables of `record`, ready to print.
@@ -25,8 +26,9 @@ pub(super) fn render(record: &Record, markdown: bool, with_targets: bool) -> Str
             let _ = writeln!(out, "\n{mark}{title}\n\n{table}");
         }
     };
-    section(&heading(&summary), Some(figures(&summary)));
+    section(&heading(&summary), figures(&summary));
     section("How many times better ours is", leads(&summary));
+    section(transports::HEADING, transports::table(&summary));
     section("Rates, latencies, and the share of a core used", details(&summary));
     if with_targets {
         section("What is wanted, and whether it is met", Some(wanted(&summary)));
@@ -37,7 +39,7 @@ pub(super) fn render(record: &Record, markdown: bool, with_targets: bool) -> Str
 /// What the figures are, with a word for each workload whose are others.
 fn heading(summary: &Summary) -> String {
     let mut out = String::from("Per second of server CPU time");
-    let others = summary.workloads.iter().filter(|workload| Scale::of(workload) != Scale::PerCpuSecond);
+    let others = usual(summary).filter(|workload| Scale::of(workload) != Scale::PerCpuSecond);
     for (index, workload) in others.enumerate() {
         let _ =
             write!(out, "{} {workload}: {}", if index == 0 { ";" } else { "," }, Scale::of(workload).words());
@@ -109,37 +111,50 @@ fn wanted(summary: &Summary) -> Table {
     table
 }
 
-fn figures(summary: &Summary) -> Table {
-    grid(summary, |server, workload| {
-        let cell = summary.cell(server, workload);
-        match cell {
-            Some(Cell { figure: Some(figure), .. }) => Scale::of(workload).show(*figure),
-            Some(Cell { failures: 1.., .. }) => "failed".to_owned(),
-            _ => "–".to_owned(),
-        }
-    })
+/// The workloads but for those of transports, which have a table of their own.
+fn usual(summary: &Summary) -> impl Iterator<Item = &str> {
+    summary.workloads.iter().map(String::as_str).filter(|workload| !is_of_transport(workload))
+}
+
+fn figures(summary: &Summary) -> Option<Table> {
+    grid(summary, |server, workload| shown(summary.cell(server, workload), workload))
+}
+
+/// A figure as tables have it, or why there is none.
+pub(super) fn shown(cell: Option<&Cell>, workload: &str) -> String {
+    match cell {
+        Some(Cell { figure: Some(figure), .. }) => Scale::of(workload).show(*figure),
+        Some(Cell { failures: 1.., .. }) => "failed".to_owned(),
+        _ => "–".to_owned(),
+    }
 }
 
 fn leads(summary: &Summary) -> Option<Table> {
     let is_there = summary.servers.iter().any(|(name, _)| name == OURS);
-    (is_there && summary.servers.len() > 1).then(|| {
-        grid(summary, |server, workload| {
-            summary.lead_over(server, workload).map_or_else(|| "–".to_owned(), |lead| format!("{lead:.2}"))
-        })
-    })
+    if !is_there || summary.servers.len() < 2 {
+        return None;
+    }
+    grid(summary, |server, workload| lead(summary, server, workload))
 }
 
-/// A row for each server, a column for each workload.
-fn grid(summary: &Summary, fill: impl Fn(&str, &str) -> String) -> Table {
+/// How many times better ours is than `server`, as tables have it.
+pub(super) fn lead(summary: &Summary, server: &str, workload: &str) -> String {
+    summary.lead_over(server, workload).map_or_else(|| "–".to_owned(), |lead| format!("{lead:.2}"))
+}
+
+/// A row for each server, a column for each usual workload; none without any.
+fn grid(summary: &Summary, fill: impl Fn(&str, &str) -> String) -> Option<Table> {
     let mut table = Table::new();
-    let names = summary.workloads.iter().map(String::as_str);
-    table.set_header(std::iter::once("server").chain(names));
+    table.set_header(std::iter::once("server").chain(usual(summary)));
     for (server, title) in &summary.servers {
-        let cells = summary.workloads.iter().map(|workload| fill(server, workload));
-        table.add_row(std::iter::once(title.clone()).chain(cells));
+        let is_measured = |workload| summary.cell(server, workload).is_some_and(Cell::is_measured);
+        if usual(summary).any(is_measured) {
+            let cells = usual(summary).map(|workload| fill(server, workload));
+            table.add_row(std::iter::once(title.clone()).chain(cells));
+        }
     }
     align_numbers(&mut table, 1);
-    table
+    (!table.is_empty()).then_some(table)
 }
 
 fn details(summary: &Summary) -> Option<Table> {
@@ -183,7 +198,7 @@ fn details(summary: &Summary) -> Option<Table> {
     (!table.is_empty()).then_some(table)
 }
 
-fn align_numbers(table: &mut Table, from: usize) {
+pub(super) fn align_numbers(table: &mut Table, from: usize) {
     for column in table.column_iter_mut().skip(from) {
         column.set_cell_alignment(CellAlignment::Right);
     }

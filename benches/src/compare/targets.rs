@@ -8,9 +8,11 @@
 use super::{
     plan::{
         CALLS, CONNECT, CORES_CALLS, CORES_FAN_OUT, FAN_OUT_1, FAN_OUT_10K, FAN_OUT_10K_HALF, FAN_OUT_32,
-        MEMORY,
+        MEMORY, SOCKJS_ECHO, SOCKJS_IDLE,
     },
-    server::{BARE, FLOOR, FLOOR_PLAIN, FLOOR_TLS, MIXED, OURS, PER_CORE, SOCKJS, TLS, TWO_CORES},
+    server::{
+        BARE, FLOOR, FLOOR_PLAIN, FLOOR_TLS, MIXED, NPM_SOCKJS, OURS, PER_CORE, SOCKJS, TLS, TWO_CORES,
+    },
     summary::Summary,
     table::grouped,
 };
@@ -29,6 +31,8 @@ struct Wanted {
 enum Measure {
     /// The first server's work per second over the second's.
     Ratio(&'static str, &'static str),
+    /// The second server's bytes over the first's.
+    FewerBytes(&'static str, &'static str),
     /// The CPU time that the first server takes for one more than the second.
     Added(&'static str, &'static str),
     /// The bytes that the first server keeps for a socket more than the second.
@@ -160,15 +164,26 @@ const fn told(workload: &'static str, what: &'static str, measure: Measure) -> W
     Wanted { workload, what, measure, bound: None }
 }
 
-/// All that is wanted, beside what `summary` says.
+/// What is wanted of each transport of `SockJS`.
+fn of_transports() -> impl Iterator<Item = Wanted> {
+    let rates = SOCKJS_ECHO.map(|(name, _)| ratio(name, "of npm sockjs", OURS, NPM_SOCKJS, 5.0));
+    let bytes =
+        SOCKJS_IDLE.map(|(name, _)| told(name, "npm sockjs, of ours", Measure::FewerBytes(OURS, NPM_SOCKJS)));
+    rates.into_iter().chain(bytes)
+}
+
+/// All that is wanted of the workloads that were run, beside what `summary` says.
 pub(super) fn judge(summary: &Summary) -> impl Iterator<Item = Verdict> {
-    WANTED.into_iter().map(|wanted| Verdict {
+    let was_run = |wanted: &Wanted| summary.workloads.iter().any(|name| name == wanted.workload);
+    WANTED.into_iter().chain(of_transports()).filter(was_run).map(|wanted| Verdict {
         workload: wanted.workload,
         what: wanted.what,
         unit: match wanted.measure {
             Measure::Bytes | Measure::AddedBytes(..) => Unit::Bytes,
             Measure::Added(..) => Unit::Microseconds,
-            Measure::Ratio(..) | Measure::Scaling | Measure::Latency(_) => Unit::Times,
+            Measure::Ratio(..) | Measure::FewerBytes(..) | Measure::Scaling | Measure::Latency(_) => {
+                Unit::Times
+            }
         },
         measured: wanted.find(summary).filter(|found| found.is_finite()),
         bound: wanted.bound,
@@ -181,6 +196,7 @@ impl Wanted {
         let figure = |server: &str| summary.cell(server, self.workload)?.figure;
         match self.measure {
             Measure::Ratio(over, under) => Some(figure(over)? / figure(under)?),
+            Measure::FewerBytes(few, many) => Some(figure(many)? / figure(few)?),
             Measure::Bytes => figure(OURS),
             Measure::Scaling => Some(2.0 * figure(TWO_CORES)? / figure(OURS)?),
             Measure::Latency(other) => Some(figure(OURS)? / figure(other)?),
@@ -270,6 +286,17 @@ mod tests {
         let report = Report { unit: "sockets".into(), window: None, latency: None, memory };
         let met: Vec<_> = found(vec![measurement(OURS, MEMORY, report)]).iter().map(|one| one.3).collect();
         assert_eq!(met, [true, false]);
+    }
+
+    #[test]
+    fn every_transport_is_to_be_five_times_as_fast() {
+        let measurements = SOCKJS_ECHO.iter().flat_map(|(name, _)| {
+            let ours = if *name == "sockjs-echo-htmlfile" { 499 } else { 500 };
+            [rate(OURS, name, ours, 10), rate(NPM_SOCKJS, name, 100, 10)]
+        });
+        let missed: Vec<_> =
+            found(measurements.collect()).into_iter().filter(|one| !one.3).map(|one| one.0).collect();
+        assert_eq!(missed, ["sockjs-echo-htmlfile"]);
     }
 
     #[test]

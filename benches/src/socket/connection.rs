@@ -3,23 +3,13 @@
 //! In: an address and a dialect. Out: [`Incoming`] messages. It must not know
 //! what a workload counts.
 
-use std::{
-    cell::RefCell,
-    future::poll_fn,
-    io,
-    pin::Pin,
-    rc::Rc,
-    task::{Poll, ready},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 use super::{
     address::Address,
+    buffer::ReadBuffer,
     frame::{self, Frame, FrameReader, Opcode},
     handshake,
     stream::Stream,
@@ -33,15 +23,6 @@ use crate::{
 
 /// How long one step with the server may take before the run fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-
-const READ_BYTES: usize = 256 * 1024;
-
-thread_local! {
-    /// One read buffer for every connection of the thread: it is empty again
-    /// before the next connection reads.
-    static READ: Rc<RefCell<Box<[u8]>>> =
-        Rc::new(RefCell::new(vec![0; READ_BYTES].into_boxed_slice()));
-}
 
 /// Frames that wait for the next flush.
 #[derive(Debug)]
@@ -68,7 +49,7 @@ pub(crate) struct Connection<D> {
     dialect: D,
     frames: FrameReader,
     outgoing: Outgoing,
-    buffer: Rc<RefCell<Box<[u8]>>>,
+    buffer: ReadBuffer,
 }
 
 impl<D: Dialect> Connection<D> {
@@ -88,8 +69,8 @@ impl<D: Dialect> Connection<D> {
         let mut stream = address.connect().await?;
         let rest = handshake::upgrade(&mut stream, address.host(), &dialect.path()).await?;
         let outgoing = Outgoing { opcode: dialect.opcode(), bytes: Vec::new() };
-        let mut connection =
-            Self { stream, dialect, frames: FrameReader::default(), outgoing, buffer: READ.with(Rc::clone) };
+        let buffer = ReadBuffer::of_thread();
+        let mut connection = Self { stream, dialect, frames: FrameReader::default(), outgoing, buffer };
         let mut greeted = !connection.dialect.is_greeted();
         connection.decode(&rest, |incoming, _| {
             greeted |= matches!(incoming, Incoming::Greeting);
@@ -127,26 +108,14 @@ impl<D: Dialect> Connection<D> {
         &mut self,
         each: impl FnMut(Incoming, &mut Outgoing),
     ) -> Result<(), BenchError> {
-        let buffer = Rc::clone(&self.buffer);
-        let length = self.read_into(&buffer).await?;
+        let buffer = self.buffer.clone();
+        let length = buffer.fill(&mut self.stream).await?;
         if length == 0 {
             return Err(BenchError::Closed { while_: "running" });
         }
         // Nothing else of this thread ran since the read, so the bytes are ours.
-        self.decode(&buffer.borrow()[..length], each)?;
+        self.decode(&buffer.filled(length), each)?;
         self.flush().await
-    }
-
-    /// Reads what there is. `poll_read` takes a read that did not fill the
-    /// buffer for the last, where `try_read` would ask the system again.
-    async fn read_into(&mut self, buffer: &RefCell<Box<[u8]>>) -> io::Result<usize> {
-        poll_fn(|context| {
-            let mut buffer = buffer.borrow_mut();
-            let mut free = ReadBuf::new(&mut buffer);
-            ready!(Pin::new(&mut self.stream).poll_read(context, &mut free))?;
-            Poll::Ready(Ok(free.filled().len()))
-        })
-        .await
     }
 
     /// Reads until `wanted` says yes to a message.
@@ -160,17 +129,7 @@ impl<D: Dialect> Connection<D> {
 
     /// Writes what is queued. When cancelled, keeps what is not written yet.
     pub(crate) async fn flush(&mut self) -> Result<(), BenchError> {
-        let Self { stream, outgoing: Outgoing { bytes, .. }, .. } = self;
-        while !bytes.is_empty() {
-            let sent = poll_fn(|context| Pin::new(&mut *stream).poll_write(context, bytes)).await?;
-            if sent == bytes.len() {
-                bytes.clear();
-            } else {
-                bytes.drain(..sent);
-            }
-        }
-        // TLS may keep what it took.
-        Ok(poll_fn(|context| Pin::new(&mut *stream).poll_flush(context)).await?)
+        Ok(self.stream.send(&mut self.outgoing.bytes).await?)
     }
 
     /// Closes as the protocol asks: our close frame, then the server's or the

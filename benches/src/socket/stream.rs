@@ -1,6 +1,7 @@
 //! A connection's bytes, as they are or through TLS.
 
 use std::{
+    future::poll_fn,
     io,
     pin::Pin,
     task::{Context, Poll},
@@ -18,6 +19,23 @@ pub(crate) enum Stream {
     Plain(TcpStream),
     /// Boxed, so that idle plain connections stay small.
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Writes all of `bytes` and empties it. When cancelled, keeps there what is
+    /// not written yet.
+    pub(crate) async fn send(&mut self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let sent = poll_fn(|context| Pin::new(&mut *self).poll_write(context, bytes)).await?;
+            if sent == bytes.len() {
+                bytes.clear();
+            } else {
+                bytes.drain(..sent);
+            }
+        }
+        // TLS may keep what it took.
+        poll_fn(|context| Pin::new(&mut *self).poll_flush(context)).await
+    }
 }
 
 impl AsyncRead for Stream {

@@ -13,6 +13,7 @@ use crate::{
     process,
     report::{Memory, Report},
     socket::Connection,
+    target::Target,
 };
 
 /// Sockets that are opened before counting begins, so that what a server
@@ -40,30 +41,45 @@ impl Default for Idle {
 }
 
 pub(crate) async fn run<D: Dialect>(idle: &Idle, bench: &Bench<'_, D>) -> Result<Report, BenchError> {
-    let server = bench.target.server.ok_or(BenchError::NoProcess)?;
     let sockets = at_least_one("the number of sockets", idle.sockets)?;
-    let mut open = JoinSet::new();
-    for connection in bench.open_many(FIRST, idle.channels).await? {
-        open.spawn_local(stay(connection));
-    }
-    while_running(&mut open, settle()).await?;
-    let before = process::resident_bytes(server)?;
-    for connection in bench.open_many(sockets, idle.channels).await? {
-        open.spawn_local(stay(connection));
-    }
-    while_running(&mut open, settle()).await?;
-    let after = process::resident_bytes(server)?;
-    Ok(Report {
-        unit: "sockets".to_owned(),
-        window: None,
-        latency: None,
-        memory: Some(Memory { sockets: sockets as u64, before, after }),
-    })
+    let open = async |count| bench.open_many(count, idle.channels).await;
+    growth("sockets", sockets, bench.target, SETTLE, open, stay).await
 }
 
-async fn settle() -> Result<(), BenchError> {
-    sleep(SETTLE).await;
-    Ok(())
+/// What `count` more of what `open` opens add to the server's memory, while
+/// `stay` keeps each of them, and the server has had time to `settle`.
+pub(super) async fn growth<T, S>(
+    unit: &str,
+    count: usize,
+    target: &Target,
+    settle: Duration,
+    open: impl AsyncFn(usize) -> Result<Vec<T>, BenchError>,
+    stay: impl Fn(T) -> S,
+) -> Result<Report, BenchError>
+where
+    S: Future<Output = Result<(), BenchError>> + 'static,
+{
+    let server = target.server.ok_or(BenchError::NoProcess)?;
+    let mut staying = JoinSet::new();
+    let mut resident = async |count| {
+        for one in open(count).await? {
+            staying.spawn_local(stay(one));
+        }
+        let settled = async {
+            sleep(settle).await;
+            Ok(())
+        };
+        while_running(&mut staying, settled).await?;
+        process::resident_bytes(server)
+    };
+    let before = resident(FIRST).await?;
+    let after = resident(count).await?;
+    Ok(Report {
+        unit: unit.to_owned(),
+        window: None,
+        latency: None,
+        memory: Some(Memory { sockets: count as u64, before, after }),
+    })
 }
 
 /// Answers heartbeats and nothing else.

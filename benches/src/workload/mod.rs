@@ -8,11 +8,15 @@ pub(crate) mod connect;
 pub(crate) mod fan_out;
 pub(crate) mod idle;
 mod measure;
+pub(crate) mod sockjs_echo;
+pub(crate) mod sockjs_idle;
 
 pub use calls::Calls;
 pub use connect::Connect;
 pub use fan_out::FanOut;
 pub use idle::Idle;
+pub use sockjs_echo::SockjsEcho;
+pub use sockjs_idle::SockjsIdle;
 
 use std::{future::Future, rc::Rc};
 
@@ -24,6 +28,7 @@ use crate::{
     dialect::Dialect,
     error::BenchError,
     socket::{Address, Connection},
+    sockjs::{Message, Session, Transport},
     target::{Options, Target},
 };
 
@@ -46,6 +51,11 @@ pub enum Workload {
     Memory(Idle),
     /// Token, connect, authenticate, one call, close: how often.
     Connect(Connect),
+    /// SockJS messages that a plain service sends back, on one transport: rate
+    /// and latency. What the server speaks otherwise does not matter.
+    SockjsEcho(SockjsEcho),
+    /// Resident memory per idle SockJS session, on one transport.
+    SockjsIdle(SockjsIdle),
 }
 
 /// What every workload needs.
@@ -64,15 +74,10 @@ impl<D: Dialect> Bench<'_, D> {
     /// Opens `count` connections, many at a time, each following `channels`
     /// channels.
     async fn open_many(&self, count: usize, channels: usize) -> Result<Vec<Connection<D>>, BenchError> {
-        let turns = Rc::new(Semaphore::new(OPENING));
-        let mut opening = JoinSet::new();
-        for index in 0..count {
+        let open = |index| {
             let dialect = if channels > 0 { self.dialect.for_follower(index) } else { self.dialect.clone() };
             let address = self.address.clone();
-            let turns = Rc::clone(&turns);
-            opening.spawn_local(async move {
-                // Never closed, so there is always a turn.
-                let _turn = turns.acquire().await;
+            async move {
                 let mut connection = Connection::open(dialect, &address).await?;
                 for index in 0..channels {
                     match index {
@@ -81,14 +86,47 @@ impl<D: Dialect> Bench<'_, D> {
                     }
                 }
                 Ok(connection)
-            });
-        }
-        let mut open = Vec::with_capacity(count);
-        while let Some(connection) = opening.join_next().await {
-            open.push(ended(connection)?);
-        }
-        Ok(open)
+            }
+        };
+        open_all(count, open).await
     }
+
+    /// Opens `count` SockJS sessions that `transport` carries, many at a time.
+    async fn open_sessions(
+        &self,
+        count: usize,
+        transport: Transport,
+        message: &Rc<Message>,
+    ) -> Result<Vec<Session>, BenchError> {
+        let open = |_| {
+            let (address, message) = (self.address.clone(), Rc::clone(message));
+            let path = self.target.echo_path.clone();
+            async move { Session::open(transport, &address, &path, message).await }
+        };
+        open_all(count, open).await
+    }
+}
+
+/// Opens what `open` opens, `count` times, many at a time.
+async fn open_all<T: 'static, F>(count: usize, open: impl Fn(usize) -> F) -> Result<Vec<T>, BenchError>
+where
+    F: Future<Output = Result<T, BenchError>> + 'static,
+{
+    let turns = Rc::new(Semaphore::new(OPENING));
+    let mut opening = JoinSet::new();
+    for index in 0..count {
+        let (open, turns) = (open(index), Rc::clone(&turns));
+        opening.spawn_local(async move {
+            // Never closed, so there is always a turn.
+            let _turn = turns.acquire().await;
+            open.await
+        });
+    }
+    let mut all = Vec::with_capacity(count);
+    while let Some(opened) = opening.join_next().await {
+        all.push(ended(opened)?);
+    }
+    Ok(all)
 }
 
 /// Runs `work` while `tasks` go on; the first task that fails ends it. Tasks of
