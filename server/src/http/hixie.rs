@@ -37,7 +37,7 @@ pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
 
 /// A request that may become such a connection.
 pub(super) struct Upgrade {
-    on_upgrade: OnUpgrade,
+    stream: OnUpgrade,
     numbers: [u32; 2],
     origin: Option<HeaderValue>,
     location: HeaderValue,
@@ -60,20 +60,20 @@ impl Upgrade {
         };
         let location = location(head).ok_or_else(|| bad("\"Host\" must name the server"))?;
         let origin = headers.get(header::ORIGIN).cloned();
-        let on_upgrade = head
+        let stream = head
             .on_upgrade
             .take()
             .ok_or_else(|| bad("this HTTP version cannot be upgraded: use HTTP/1.1"))?;
-        Ok(Self { on_upgrade, numbers: [first, second], origin, location })
+        Ok(Self { stream, numbers: [first, second], origin, location })
     }
 
     /// Answers 101 and hands the connection to `accept`, in a task of `shared`'s node.
     pub(super) fn accept(self, shared: &Arc<Shared>, accept: impl Accept) -> Response<ResponseBody> {
-        let Self { on_upgrade, numbers, origin, location } = self;
+        let Self { stream, numbers, origin, location } = self;
         let node = Arc::clone(&shared.node);
         shared.node.tasks.spawn(async move {
             let taken = async {
-                match on_upgrade.await {
+                match stream.await {
                     Ok(upgraded) => {
                         let limit = node.config.max_message_bytes;
                         take_over(upgraded, numbers, limit, accept, &node.tasks).await;
@@ -156,7 +156,7 @@ fn number(key: &[u8]) -> Option<u32> {
     digits.peek()?;
     let add = |number: u32, digit: &u8| number.checked_mul(10)?.checked_add(u32::from(digit - b'0'));
     let number = digits.try_fold(0, add)?;
-    let spaces = u32::try_from(key.iter().filter(|byte| **byte == b' ').count()).ok()?;
+    let spaces = u32::try_from(key.split(|byte| *byte == b' ').skip(1).count()).ok()?;
     (spaces > 0 && number.is_multiple_of(spaces)).then(|| number / spaces)
 }
 

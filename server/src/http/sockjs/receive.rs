@@ -96,6 +96,7 @@ async fn attach<A: Accept>(
     mut framing: Box<dyn Receiving>,
     accept: impl Fn(&Http, &Head) -> Result<A, Refusal>,
 ) -> Result<ResponseBody, Refusal> {
+    let polls = framing.ends_after_one();
     loop {
         let (exchange, new) = endpoint
             .table
@@ -105,6 +106,8 @@ async fn attach<A: Accept>(
             http.shared.node.tasks.spawn(accept(http, head)?.run(carrier));
         }
         match exchange.attach(framing) {
+            // A poll is answered in one piece, as soon as there is something to say.
+            Ok(receiver) if polls => return Ok(receiver.whole().await.into()),
             Ok(receiver) => return Ok(ResponseBody(Kind::Frames(receiver))),
             Err((Unattached::Gone, unused)) => framing = unused,
             Err((Unattached::Busy, unused)) => {
@@ -115,9 +118,8 @@ async fn attach<A: Accept>(
                     framing = unused;
                     continue;
                 }
-                let mut frame = Vec::new();
-                unused.push(&mut frame, sockjs::close_frame(&BUSY).as_bytes());
-                let pieces = unused.prelude().into_iter().chain([frame.into()]).collect();
+                let frame = unused.frame(sockjs::close_frame(&BUSY).into());
+                let pieces = unused.prelude().into_iter().chain([frame]).collect();
                 return Ok(ResponseBody(Kind::Pieces(pieces)));
             }
         }

@@ -94,6 +94,9 @@ async fn whole<B>(body: B, most: usize) -> Result<Bytes, Response<ResponseBody>>
 where
     B: Body<Data: Buf, Error: Into<Box<dyn Error + Send + Sync>>>,
 {
+    if body.size_hint().lower() > most as u64 {
+        return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"));
+    }
     match tokio::time::timeout(PATIENCE, Limited::new(body, most).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {

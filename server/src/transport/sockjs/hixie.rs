@@ -1,4 +1,4 @@
-//! SockJS over the WebSocket before RFC 6455 (SockJS protocol 0.3.3, "WebsocketHixie76").
+//! SockJS over the WebSocket before RFC 6455 (SockJS protocol 0.3.3, `WebsocketHixie76`).
 //!
 //! In: a stream behind the handshake, which is `http/hixie.rs`. Out: the messages within its frames.
 

@@ -16,13 +16,14 @@ use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::future::{Fuse, FusedFuture};
+use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokensocket_protocol::Close;
 use tokio::io::AsyncWrite;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::MissedTickBehavior;
-use tokio_util::sync::{CancellationToken, PollSender};
+use tokio_util::sync::CancellationToken;
 
 use crate::format::Gathering;
 use crate::http::upgrade::Accept;
@@ -40,6 +41,8 @@ pub(crate) type Handler = Arc<dyn Fn(SockJsSocket) -> BoxFuture<'static, ()> + S
 /// One SockJS session, in the hands of its handler. The session closes when the handler returns.
 pub struct SockJsSocket {
     received: mpsc::Receiver<String>,
+    /// The session's task, if it waits for a message to be taken.
+    taken: Arc<AtomicWaker>,
     outgoing: mpsc::UnboundedSender<String>,
     room: Arc<Room>,
     close: Arc<Mutex<Close>>,
@@ -49,7 +52,9 @@ impl SockJsSocket {
     /// The next message; `None` when the session has ended. A handler that goes on for longer than the
     /// server's `close_timeout` after that is dropped.
     pub async fn recv(&mut self) -> Option<String> {
-        self.received.recv().await
+        let message = self.received.recv().await;
+        self.taken.wake();
+        message
     }
 
     /// Sends a message. Waits while the client does not read and as many bytes wait for it as the server's
@@ -63,6 +68,13 @@ impl SockJsSocket {
     /// Closes the session with a code and reason, after what was sent, as soon as the handler returns.
     pub fn close(self, code: u16, reason: impl Into<String>) {
         *self.close.lock() = Close::new(code, reason.into());
+    }
+}
+
+impl Drop for SockJsSocket {
+    fn drop(&mut self) {
+        self.received.close();
+        self.taken.wake();
     }
 }
 
@@ -119,9 +131,16 @@ impl Accept for Service {
     async fn run<T: Transport>(self, mut transport: T) {
         let (to_handler, received) = mpsc::channel(QUEUE);
         let (outgoing, from_handler) = mpsc::unbounded_channel();
+        let taken = Arc::new(AtomicWaker::new());
         let room = Room::new(self.outbox_bytes);
         let close = Arc::new(Mutex::new(Close::NORMAL));
-        let socket = SockJsSocket { received, outgoing, room: Arc::clone(&room), close: Arc::clone(&close) };
+        let socket = SockJsSocket {
+            received,
+            taken: Arc::clone(&taken),
+            outgoing,
+            room: Arc::clone(&room),
+            close: Arc::clone(&close),
+        };
         let mut handler = pin!(handle(Arc::clone(&self.handler), socket).fuse());
         let mut heartbeat = tokio::time::interval(self.heartbeat);
         // After a pause of the whole process a peer still gets its time to answer.
@@ -131,7 +150,8 @@ impl Accept for Service {
             direct: transport.take_direct(),
             waiting: transport.greeting().into_iter().collect(),
             transport,
-            to_handler: Some(PollSender::new(to_handler)),
+            to_handler: Some(to_handler),
+            taken,
             from_handler: Some(from_handler),
             room,
             silent: 0,
@@ -196,7 +216,9 @@ struct Pump<T> {
     /// Frames that are not written yet, the first perhaps in part.
     waiting: VecDeque<Bytes>,
     /// `None` when the handler has returned.
-    to_handler: Option<PollSender<String>>,
+    to_handler: Option<mpsc::Sender<String>>,
+    /// Wakes this when the handler has taken a message.
+    taken: Arc<AtomicWaker>,
     /// `None` when the session is being closed.
     from_handler: Option<mpsc::UnboundedReceiver<String>>,
     /// What bounds it.
@@ -282,7 +304,7 @@ impl<T: Transport> Pump<T> {
                     Ok(Some(Incoming::Message(message))) => {
                         if let Some(to_handler) = &mut self.to_handler {
                             // There is room, or the handler no longer listens.
-                            let _ = to_handler.send_item(message.into_owned());
+                            let _ = to_handler.try_send(message.into_owned());
                         }
                     }
                     Ok(Some(Incoming::Answer(frame))) => self.waiting.push_back(frame),
@@ -301,7 +323,13 @@ impl<T: Transport> Pump<T> {
 
     /// Whether the handler can take another message; if not, its task wakes this one when it can.
     fn has_room(&mut self, cx: &mut Context<'_>) -> bool {
-        self.to_handler.as_mut().is_none_or(|to_handler| to_handler.poll_reserve(cx).is_ready())
+        let has_room = |to_handler: &mpsc::Sender<_>| to_handler.capacity() > 0 || to_handler.is_closed();
+        let Some(to_handler) = self.to_handler.as_ref().filter(|to_handler| !has_room(to_handler)) else {
+            return true;
+        };
+        self.taken.register(cx.waker());
+        // One may have been taken just before.
+        has_room(to_handler)
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

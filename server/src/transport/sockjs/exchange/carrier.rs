@@ -32,7 +32,7 @@ pub(crate) struct Carrier {
     entry: Entry,
     /// Messages that were taken from the exchange and not handed over yet.
     received: VecDeque<String>,
-    /// `"…","…",`: messages for the receiver, until they make a frame.
+    /// `a["…","…",`: messages for the receiver, until they make a frame.
     gathered: Vec<u8>,
     /// Ends the session when no receiver comes.
     timeout: Option<Pin<Box<Sleep>>>,
@@ -72,10 +72,10 @@ impl Carrier {
 
     /// Makes one frame of what was gathered.
     fn give_gathered(gathered: &mut Vec<u8>, state: &mut State, limit: usize) {
-        if let Some(comma) = gathered.last_mut() {
+        let mut frame = std::mem::take(gathered);
+        if let Some(comma) = frame.last_mut() {
             *comma = b']';
-            state.give(&[b"a[", &gathered[..]].concat(), limit);
-            gathered.clear();
+            state.give(frame, limit);
         }
     }
 }
@@ -155,10 +155,14 @@ impl Transport for Carrier {
             return Poll::Pending;
         }
         if is_message {
+            if self.gathered.is_empty() {
+                self.gathered.reserve(bytes.len() + 8);
+                self.gathered.extend_from_slice(b"a[");
+            }
             self.gathered.extend_from_slice(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
-        state.give(bytes, limit);
+        state.give(bytes.to_vec(), limit);
         if let Life::Closing(frame) = &state.life
             && frame == bytes
         {
@@ -179,9 +183,6 @@ impl Transport for Carrier {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         Self::give_gathered(&mut self.gathered, &mut state, exchange.limits.response);
-        if self.gathered.capacity() > 0 {
-            self.gathered = Vec::new();
-        }
         Poll::Ready(Ok(()))
     }
 }

@@ -148,7 +148,7 @@ impl Exchange {
         let mut receiver = Attached::new(state.attached, framing);
         if let Life::Closed(frame) = &state.life {
             // Whatever the limit, this is all it gets.
-            receiver.give(frame, 0);
+            receiver.give(frame.to_vec(), 0);
         }
         state.attached += 1;
         let number = receiver.number;
@@ -206,7 +206,8 @@ impl Exchange {
             return None;
         }
         for message in messages.take().unwrap_or_default() {
-            state.received_bytes += message.len();
+            // An empty one takes room too.
+            state.received_bytes += message.len() + size_of::<String>();
             state.received.push_back(message);
         }
         if let Some(session) = &state.session {
@@ -232,7 +233,7 @@ impl Exchange {
         let life = std::mem::replace(&mut state.life, Life::Gone);
         if let Life::Closing(frame) | Life::Closed(frame) = life {
             if matches!(&state.receiver, Some(receiver) if !receiver.finished) {
-                state.give(&frame, self.limits.response);
+                state.give(frame.to_vec(), self.limits.response);
             }
             state.life = Life::Closed(frame);
         }
@@ -258,7 +259,7 @@ impl State {
     }
 
     /// Gives a frame to the receiver, where there is one that takes it.
-    fn give(&mut self, frame: &[u8], limit: usize) {
+    fn give(&mut self, frame: Vec<u8>, limit: usize) {
         if let Some(receiver) = &mut self.receiver {
             receiver.give(frame, limit);
         }
@@ -283,12 +284,11 @@ impl Attached {
     }
 
     /// Queues a frame, and ends the response when that was the last it takes.
-    fn give(&mut self, frame: &[u8], limit: usize) {
-        let mut framed = Vec::with_capacity(frame.len() + 32);
-        self.framing.push(&mut framed, frame);
+    fn give(&mut self, frame: Vec<u8>, limit: usize) {
+        let framed = self.framing.frame(frame);
         self.given += framed.len();
         self.waiting_bytes += framed.len();
-        self.waiting.push_back(framed.into());
+        self.waiting.push_back(framed);
         if self.framing.ends_after_one() || self.given >= limit {
             self.finished = true;
         }

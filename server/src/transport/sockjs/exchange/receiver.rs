@@ -4,6 +4,7 @@
 //! ends the session, since nobody knows what the client got.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,6 +25,18 @@ pub(crate) struct Receiver {
 impl Receiver {
     pub(super) fn new(exchange: Arc<Exchange>, number: u64) -> Self {
         Self { exchange, number }
+    }
+
+    /// All there is to its end: for kinds whose response is one frame.
+    pub(crate) async fn whole(mut self) -> Bytes {
+        let mut whole = Vec::new();
+        while let Some(bytes) = poll_fn(|cx| self.poll_bytes(cx)).await {
+            whole.push(bytes);
+        }
+        match <[Bytes; 1]>::try_from(whole) {
+            Ok([frame]) => frame,
+            Err(frames) => frames.concat().into(),
+        }
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {

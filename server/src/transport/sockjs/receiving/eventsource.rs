@@ -21,7 +21,9 @@ impl Receiving for EventSource {
         Some(Bytes::from_static(receiving::EVENT_PRELUDE.as_bytes()))
     }
 
-    fn push(&self, out: &mut Vec<u8>, frame: &[u8]) {
-        receiving::event(out, frame);
+    fn frame(&self, frame: Vec<u8>) -> Bytes {
+        let mut out = Vec::with_capacity(frame.len() + frame.len() / 4 + 64);
+        receiving::event(&mut out, &frame);
+        out.into()
     }
 }

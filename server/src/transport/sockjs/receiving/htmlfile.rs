@@ -21,7 +21,9 @@ impl Receiving for HtmlFile {
         Some(receiving::page(&self.0).into())
     }
 
-    fn push(&self, out: &mut Vec<u8>, frame: &[u8]) {
-        receiving::script(out, frame);
+    fn frame(&self, frame: Vec<u8>) -> Bytes {
+        let mut out = Vec::with_capacity(frame.len() + frame.len() / 4 + 64);
+        receiving::script(&mut out, &frame);
+        out.into()
     }
 }

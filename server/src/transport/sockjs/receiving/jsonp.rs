@@ -21,7 +21,9 @@ impl Receiving for Jsonp {
         None
     }
 
-    fn push(&self, out: &mut Vec<u8>, frame: &[u8]) {
-        receiving::call(out, &self.0, frame);
+    fn frame(&self, frame: Vec<u8>) -> Bytes {
+        let mut out = Vec::with_capacity(frame.len() + frame.len() / 4 + 64);
+        receiving::call(&mut out, &self.0, &frame);
+        out.into()
     }
 }

@@ -22,6 +22,6 @@ pub(crate) trait Receiving: Send {
     /// What its response begins with, so that browsers and proxies let through what follows.
     fn prelude(&self) -> Option<Bytes>;
 
-    /// Appends a frame as this kind wants it.
-    fn push(&self, out: &mut Vec<u8>, frame: &[u8]);
+    /// A frame as this kind wants it.
+    fn frame(&self, frame: Vec<u8>) -> Bytes;
 }

@@ -21,7 +21,9 @@ impl Receiving for Xhr {
         None
     }
 
-    fn push(&self, out: &mut Vec<u8>, frame: &[u8]) {
-        receiving::xhr(out, frame);
+    fn frame(&self, frame: Vec<u8>) -> Bytes {
+        let mut out = Vec::new();
+        receiving::xhr(&mut out, &frame);
+        out.into()
     }
 }
