@@ -76,9 +76,9 @@ impl Server {
             .and(warp::body::stream())
             .then(move |path, method, query, headers, remote_address, on_upgrade, body| {
                 let http = Arc::clone(&http);
-                let head = Head { method, path, query, headers, remote_address, on_upgrade };
+                let mut head = Head { method, path, query, headers, remote_address, on_upgrade };
                 let body = StreamBody::new(TryStreamExt::map_ok(body, Frame::data));
-                async move { into_reply(http.respond(head, body).await) }
+                async move { into_reply(http.respond(&mut head, body).await) }
             })
             .boxed()
     }

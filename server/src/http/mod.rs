@@ -66,13 +66,16 @@ impl Http {
     }
 
     /// Answers a request; 404 for paths that are not this server's.
-    pub(crate) async fn respond<B>(&self, head: Head, body: B) -> Response<ResponseBody>
+    pub(crate) async fn respond<B>(&self, head: &mut Head, body: B) -> Response<ResponseBody>
     where
         B: Body<Data: Buf, Error: Into<Box<dyn Error + Send + Sync>>>,
     {
         let path = head.path.clone();
         match self.endpoint(&path) {
-            Some(Endpoint::Token) => endpoint::respond(&self.shared.node, &self.origins, head).await,
+            // Boxed, so that all other requests take less memory.
+            Some(Endpoint::Token) => {
+                Box::pin(endpoint::respond(&self.shared.node, &self.origins, head)).await
+            }
             Some(Endpoint::Sockets(rest)) => {
                 sockjs::respond(self, &self.sockets, rest, head, body, Self::accept).await
             }

@@ -49,7 +49,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let http = Arc::clone(&self.0);
         let (mut parts, body) = request.into_parts();
-        let head = Head {
+        let mut head = Head {
             method: parts.method,
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
@@ -57,6 +57,6 @@ where
             on_upgrade: parts.extensions.remove::<OnUpgrade>(),
             headers: parts.headers,
         };
-        Box::pin(async move { Ok(http.respond(head, body).await) })
+        Box::pin(async move { Ok(http.respond(&mut head, body).await) })
     }
 }

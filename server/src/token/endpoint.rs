@@ -19,14 +19,14 @@ use crate::node::Node;
 /// The longest name of a JSONP callback, in bytes.
 const MAX_CALLBACK: usize = 256;
 
-pub(crate) async fn respond(node: &Node, origins: &AllowedOrigins, head: Head) -> Response<ResponseBody> {
+pub(crate) async fn respond(node: &Node, origins: &AllowedOrigins, head: &Head) -> Response<ResponseBody> {
     let mut response = match head.method {
-        Method::GET => issue(node, origins, &head).await,
+        Method::GET => issue(node, origins, head).await,
         Method::OPTIONS => allow(empty(StatusCode::NO_CONTENT), "GET, OPTIONS"),
         _ => allow(refuse(StatusCode::METHOD_NOT_ALLOWED, "ask for a token with GET"), "GET, OPTIONS"),
     };
     response.headers_mut().insert(header::CACHE_CONTROL, NEVER_CACHED);
-    origins.apply(&head, response.headers_mut());
+    origins.apply(head, response.headers_mut());
     response
 }
 

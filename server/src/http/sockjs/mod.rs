@@ -56,7 +56,7 @@ pub(super) async fn respond<A, B>(
     http: &Http,
     endpoint: &Endpoint,
     rest: &str,
-    mut head: Head,
+    head: &mut Head,
     body: B,
     accept: impl Fn(&Http, &Head) -> Result<A, Refusal>,
 ) -> Response<ResponseBody>
@@ -75,18 +75,18 @@ where
     }
     match path {
         Path::Greeting => info::greeting(),
-        Path::Info => info::info(options, &http.origins, &head),
-        Path::Iframe => endpoint.iframe.respond(&head),
-        Path::RawWebSocket => websocket(http, &mut head, Format::Raw, accept),
-        Path::Session(_, Transport::WebSocket) => websocket(http, &mut head, Format::SockJs, accept),
+        Path::Info => info::info(options, &http.origins, head),
+        Path::Iframe => endpoint.iframe.respond(head),
+        Path::RawWebSocket => websocket(http, head, Format::Raw, accept),
+        Path::Session(_, Transport::WebSocket) => websocket(http, head, Format::SockJs, accept),
         Path::Session(..) if head.method == Method::OPTIONS => {
-            headers::preflight(options, &http.origins, &head, "OPTIONS, POST")
+            headers::preflight(options, &http.origins, head, "OPTIONS, POST")
         }
         Path::Session(name, transport @ (Transport::XhrSend | Transport::JsonpSend)) => {
-            send::respond(http, endpoint, name, transport, &head, body).await
+            send::respond(http, endpoint, name, transport, head, body).await
         }
         Path::Session(name, transport) => {
-            receive::respond(http, endpoint, name, transport, &head, accept).await
+            receive::respond(http, endpoint, name, transport, head, accept).await
         }
     }
 }
