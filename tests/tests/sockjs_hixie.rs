@@ -240,11 +240,14 @@ async fn the_wire_goes_over_it() {
     let auth = json!({ "rpc": "auth", "token": token, "uuid": "1" }).to_string();
     socket.send(&json!([auth]).to_string()).await;
     let answer = socket.next().await.expect("an answer");
-    eprintln!("{answer}");
     assert!(answer.contains(r#"\"resp\":\"success\""#), "{answer}");
-    node.server.broadcast(&"to all").await.unwrap();
-    let publication = socket.next().await.expect("a broadcast");
-    assert!(publication.contains("to all"), "{publication}");
+    let [connected] = &node.server.sockets()[..] else { panic!("one socket is connected") };
+    node.server.subscribe(connected, "c").await.unwrap();
+    node.server.publish("c", "news").await.unwrap();
+    for expected in [r#"\"command\":\"subscribe\""#, r#"\"message\":\"news\""#] {
+        let frame = socket.next().await.expect("a frame");
+        assert!(frame.starts_with('a') && frame.contains(expected), "{frame}");
+    }
     assert_eq!(node.server.sockets().len(), 1);
     drop(socket);
     until("the socket to be gone", || node.server.sockets().is_empty()).await;

@@ -51,7 +51,7 @@ async fn other_methods_are_405_and_say_which_are_not() {
     let services = Services::start().await;
     let session = services.session("").url;
     for (path, methods, others) in [
-        ("".to_owned(), "GET", &["POST"][..]),
+        (String::new(), "GET", &["POST"][..]),
         ("/info".to_owned(), "OPTIONS, GET", &["POST", "PUT"]),
         ("/iframe.html".to_owned(), "GET", &["POST"]),
         ("/websocket".to_owned(), "GET", &["POST"]),

@@ -173,7 +173,7 @@ async fn a_session_that_nobody_fetches_from_ends() {
     assert_eq!(Receiver::Xhr.poll(&session).await, "o");
     let polled = Instant::now();
     within("the handler's end", ends.recv()).await.unwrap();
-    assert!(polled.elapsed() >= timeout - Duration::from_millis(20), "{:?}", polled.elapsed());
+    assert!(polled.elapsed() + Duration::from_millis(20) >= timeout, "{:?}", polled.elapsed());
     check_not_found(&mut session.post(r#"["a"]"#).await, "a session that timed out").await;
     assert_eq!(Receiver::Xhr.poll(&session).await, "o");
 }
@@ -237,7 +237,7 @@ async fn heartbeats_come_to_whoever_waits() {
             }
             attached.expect("h").await;
         }
-        let (least, most) = (interval * 3 - interval / 2, interval * 3 + Duration::from_secs(2));
+        let (least, most) = (interval * 5 / 2, interval * 3 + Duration::from_secs(2));
         assert!(start.elapsed() > least && start.elapsed() < most, "{receiver:?}: {:?}", start.elapsed());
     }
 }
@@ -318,7 +318,8 @@ async fn unsafe_characters_are_escaped() {
     let ranges =
         ['\u{200c}'..='\u{200f}', '\u{2028}'..='\u{202f}', '\u{2060}'..='\u{206f}', '\u{fff0}'..='\u{ffff}'];
     let sent: String = ranges.into_iter().flatten().collect();
-    let escapes: String = sent.chars().map(|character| format!("\\u{:04x}", u32::from(character))).collect();
+    let escapes: Vec<String> = sent.chars().map(|unit| format!("\\u{:04x}", u32::from(unit))).collect();
+    let escapes = escapes.concat();
     for receiver in Receiver::ALL {
         let session = services.session("/echo");
         assert_eq!(Receiver::Xhr.poll(&session).await, "o");
@@ -332,13 +333,14 @@ async fn unsafe_characters_are_escaped() {
 #[tokio::test]
 async fn every_character_comes_back() {
     let services = Services::start().await;
-    let escaped: String = (0..0x21_u32)
+    let escaped: Vec<String> = (0..0x21_u32)
         .chain([
             0x22, 0x5c, 0x7f, 0xad, 0x600, 0x604, 0x70f, 0x17b4, 0x17b5, 0x200c, 0x2028, 0xfeff, 0xfff0,
             0xffff,
         ])
         .map(|unit| format!("\\u{unit:04x}"))
         .collect();
+    let escaped = escaped.concat();
     let planes: String = (0..=16_u32)
         .flat_map(|plane| [plane << 16 | 0x41, plane << 16 | 0x2028, plane << 16 | 0xfffe])
         .filter_map(char::from_u32)

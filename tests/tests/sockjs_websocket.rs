@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt, StreamExt};
 use tokensocket_server::SockJsOptions;
 use tokensocket_tests::limit::within;
-use tokensocket_tests::sockjs::{GO_AWAY, Request, Services, Session, check_not_found};
+use tokensocket_tests::sockjs::{GO_AWAY, Hixie, Request, Services, Session, check_not_found};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -214,6 +215,34 @@ async fn heartbeats_are_pings() {
         }
     }
     assert!(start.elapsed() >= interval * 2, "{:?}", start.elapsed());
+}
+
+/// A peer that answers no heartbeat is told so, and closed.
+#[tokio::test]
+async fn a_silent_peer_is_closed() {
+    let options = SockJsOptions::new().heartbeat(Duration::from_millis(50));
+    let services = Services::echo_with(options).await;
+    let path = format!("{}/websocket", services.session("/echo").url);
+    let mut connection = services.send(upgrade(&path, "13")).await.into_connection();
+    let mut said = Vec::new();
+    let end = br#"c[4408,"Peer silent"]"#;
+    within("the close", async {
+        while !said.windows(end.len()).any(|window| window == end) {
+            assert!(connection.read_buf(&mut said).await.unwrap() > 0, "{}", String::from_utf8_lossy(&said));
+        }
+    })
+    .await;
+}
+
+/// The raw endpoint is RFC 6455's: clients of before it expect SockJS frames.
+#[tokio::test]
+async fn a_raw_socket_is_of_one_version() {
+    let services = Services::echo_with(SockJsOptions::new()).await;
+    for version in ["7", "8"] {
+        assert_eq!(services.send(upgrade("/echo/websocket", version)).await.status, 426, "version {version}");
+    }
+    assert_eq!(services.send(upgrade("/echo/websocket", "13")).await.status, 101);
+    assert_eq!(services.send(Hixie::request("/echo/websocket")).await.status, 426);
 }
 
 /// `RawWebsocket.test_transport`.

@@ -82,6 +82,11 @@ fn all_specials(word: u64) -> u64 {
 ///
 /// Characters that are [unsafe](unsafe_character) on their way to some clients are written as escapes.
 pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
+    push::<true>(out, text);
+}
+
+/// Does it; as long as all is `ASCII`, where nothing is unsafe, with less to look at.
+fn push<const ASCII: bool>(out: &mut Vec<u8>, text: &[u8]) {
     let start = out.len();
     // Enough unless there are control characters without a short escape.
     let most = 2 * text.len() + WORD;
@@ -95,7 +100,12 @@ pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
         };
         let mut found = all_specials(word);
         if word & HIGH != 0 {
-            match unsafe_character(rest, length) {
+            if ASCII {
+                let end = start + most - to.len();
+                out.truncate(end);
+                return push::<false>(out, rest);
+            }
+            match unsafe_character(rest, word, length) {
                 Some((0, escape)) => {
                     to[..6].copy_from_slice(&escape);
                     to = &mut to[6..];
@@ -141,7 +151,10 @@ pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
         to = &mut to[left..];
         rest = &rest[length..];
         if left == WORD {
-            while let Some((chunk, behind)) = rest.split_first_chunk().filter(|(chunk, _)| is_safe(chunk)) {
+            while let Some((chunk, behind)) = rest
+                .split_first_chunk()
+                .filter(|(chunk, _)| if ASCII { is_plain_ascii(chunk) } else { is_safe(chunk) })
+            {
                 to[..2 * WORD].copy_from_slice(chunk);
                 to = &mut to[2 * WORD..];
                 rest = behind;
@@ -174,28 +187,44 @@ fn push_escaped_slowly(out: &mut Vec<u8>, mut text: &[u8]) {
     }
 }
 
+/// Whether nothing among sixteen bytes is special, and all of them are ASCII.
+#[inline]
+fn is_plain_ascii(chunk: &[u8; 2 * WORD]) -> bool {
+    // As signed numbers the bytes beyond ASCII are the lowest, so they cost no comparison of their own.
+    let special = |byte: &u8| u8::from((byte ^ 0x02).cast_signed() < 0x21) | u8::from(*byte == b'\\');
+    chunk.iter().fold(0, |any, byte| any | special(byte)) == 0
+}
+
 /// Whether nothing among sixteen bytes is special, nor begins a character that may be unsafe.
 #[inline]
 fn is_safe(chunk: &[u8; 2 * WORD]) -> bool {
-    // As signed numbers the bytes beyond ASCII are the lowest, so they cost no comparison of their own.
-    let special = |byte: &u8| u8::from((byte ^ 0x02).cast_signed() < 0x21) | u8::from(*byte == b'\\');
-    if chunk.iter().fold(0, |any, byte| any | special(byte)) == 0 {
-        return true;
-    }
     let lead = |byte: &u8| u8::from(*byte == 0xe2) | u8::from(*byte == 0xef);
     is_plain(chunk) && chunk.iter().fold(0, |any, byte| any | lead(byte)) == 0
 }
 
-/// Where among the first `length` bytes of `text` an unsafe character begins, and its escape.
+/// Where among the first `length` bytes of `text`, which are those of `word`, an unsafe character begins, and
+/// its escape.
 ///
 /// Unsafe is what some browsers, or proxies before them, are known to change or to lose (SockJS protocol
 /// 0.3.3, `JSONEncoding`): U+200C to U+200F, U+2028 to U+202F, U+2060 to U+206F and U+FFF0 to U+FFFF. Each of
 /// them is three bytes of UTF-8.
-fn unsafe_character(text: &[u8], length: usize) -> Option<(usize, [u8; 6])> {
-    let mut leads = (0..length).filter(|at| matches!(text[*at], 0xe2 | 0xef));
-    leads.find_map(|at| Some((at, escape(unsafe_unit(*text[at..].first_chunk()?)?))))
+#[inline]
+fn unsafe_character(text: &[u8], word: u64, length: usize) -> Option<(usize, [u8; 6])> {
+    // The highest bit of each byte that is 0; bytes above the first may be marked wrongly.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let mut leads = zeros(word ^ (ONES * 0xe2)) | zeros(word ^ (ONES * 0xef));
+    while leads != 0 {
+        let at = leads.trailing_zeros() as usize / 8;
+        if let Some(unit) = text.get(at..).and_then(<[u8]>::first_chunk).and_then(|bytes| unsafe_unit(*bytes))
+        {
+            return (at < length).then(|| (at, escape(unit)));
+        }
+        leads &= leads - 1;
+    }
+    None
 }
 
+/// The UTF-16 unit of an unsafe character.
 fn unsafe_unit(bytes: [u8; 3]) -> Option<u16> {
     match bytes {
         [0xe2, 0x80, 0x8c..=0x8f | 0xa8..=0xaf] | [0xe2, 0x81, 0xa0..=0xaf] | [0xef, 0xbf, 0xb0..=0xbf] => {

@@ -9,6 +9,7 @@ use super::response::{Connection, Response};
 use crate::limit::within;
 
 /// A request of HTTP/1.1, unless told otherwise.
+#[must_use = "a request does nothing until it is sent"]
 #[derive(Debug, Clone)]
 pub struct Request {
     method: &'static str,
@@ -62,14 +63,10 @@ impl Request {
     /// All of it.
     pub fn bytes(&self, address: SocketAddr) -> Vec<u8> {
         let Self { method, path, version, headers, body } = self;
-        let mut text = format!("{method} {path} {version}\r\nHost: {address}\r\n");
-        for (name, value) in headers {
-            text.push_str(&format!("{name}: {value}\r\n"));
-        }
-        if let Some(body) = body {
-            text.push_str(&format!("Content-Length: {}\r\n", body.len()));
-        }
-        text.push_str("\r\n");
+        let mut lines = vec![format!("{method} {path} {version}"), format!("Host: {address}")];
+        lines.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
+        lines.extend(body.as_ref().map(|body| format!("Content-Length: {}", body.len())));
+        let text = lines.join("\r\n") + "\r\n\r\n";
         [text.as_bytes(), body.as_deref().unwrap_or_default()].concat()
     }
 

@@ -34,13 +34,22 @@ pub(crate) struct Carrier {
     received: VecDeque<String>,
     /// `a["…","…",`: messages for the receiver, until they make a frame.
     gathered: Vec<u8>,
+    /// A poll was held back once for what has just come.
+    held_back: bool,
     /// Ends the session when no receiver comes.
     timeout: Option<Pin<Box<Sleep>>>,
 }
 
 impl Carrier {
     pub(super) fn new(exchange: Arc<Exchange>, entry: Entry) -> Self {
-        Self { exchange, entry, received: VecDeque::new(), gathered: Vec::new(), timeout: None }
+        Self {
+            exchange,
+            entry,
+            received: VecDeque::new(),
+            gathered: Vec::new(),
+            held_back: false,
+            timeout: None,
+        }
     }
 
     /// Whether the session is over: cut, or left alone for too long.
@@ -182,7 +191,15 @@ impl Transport for Carrier {
         if self.poll_over(&mut state, cx) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        Self::give_gathered(&mut self.gathered, &mut state, exchange.limits.response);
+        // Who was told that messages have come, and polls then, should get what is answered to them: most often
+        // that is a moment away.
+        let hurries = std::mem::take(&mut self.held_back) || state.received.is_empty();
+        if hurries || self.gathered.is_empty() || !state.receiver_polls() {
+            Self::give_gathered(&mut self.gathered, &mut state, exchange.limits.response);
+        } else {
+            self.held_back = true;
+            cx.waker().wake_by_ref();
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -258,6 +258,11 @@ impl State {
         std::mem::take(&mut self.waits_to_say).then(|| self.session.clone()).flatten()
     }
 
+    /// Whether the response of the receiver that is here ends after one frame.
+    fn receiver_polls(&self) -> bool {
+        self.receiver.as_ref().is_some_and(|receiver| receiver.framing.ends_after_one())
+    }
+
     /// Gives a frame to the receiver, where there is one that takes it.
     fn give(&mut self, frame: Vec<u8>, limit: usize) {
         if let Some(receiver) = &mut self.receiver {
