@@ -10,11 +10,14 @@ use wasm_bindgen::prelude::*;
 
 use crate::listener::Listener;
 
+#[wasm_bindgen(module = "/src/timer.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = now)]
+    fn performance_now() -> f64;
+}
+
 #[wasm_bindgen]
 extern "C" {
-    #[wasm_bindgen(js_namespace = performance, js_name = now)]
-    fn performance_now() -> f64;
-
     #[wasm_bindgen(js_name = setTimeout)]
     fn set_timeout(due: &JsValue, delay: i32) -> JsValue;
 

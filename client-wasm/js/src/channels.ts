@@ -1,33 +1,19 @@
 import { deferred } from "./deferred.js";
 import type { TokenSocketError } from "./error.js";
+import { Mailbox } from "./mailbox.js";
 import { Subscription } from "./subscription.js";
-
-/**
- * A subscription as its channel knows it. One that nobody reads and nobody holds may be collected, so that
- * who subscribes only to hear the event `message` pays for no buffer.
- */
-class Place {
-  #weak: WeakRef<Subscription>;
-  #held: Subscription | undefined;
-
-  constructor(subscription: Subscription) {
-    this.#weak = new WeakRef(subscription);
-  }
-
-  hold(): void {
-    this.#held = this.#weak.deref();
-  }
-
-  get(): Subscription | undefined {
-    return this.#held ?? this.#weak.deref();
-  }
-}
 
 interface Channel {
   /** Subscriptions that were made and not given up, whether or not somebody still holds them. */
   count: number;
-  places: Set<Place>;
+  mailboxes: Set<Mailbox>;
 }
+
+/**
+ * Whom to send to no more when a subscription is collected: one that nobody reads and nobody holds, as of who
+ * subscribes only to hear the event `message`. A weak reference would do the same, at a cost for each message.
+ */
+const collected = new FinalizationRegistry<() => void>((forget) => forget());
 
 /** A subscription that was just made, and how to tell it what the server says. */
 export interface Joined {
@@ -55,37 +41,31 @@ export class Channels {
 
   join(name: string): Joined {
     let channel = this.#channels.get(name);
-    if (!channel) this.#channels.set(name, (channel = { count: 0, places: new Set() }));
+    if (!channel) this.#channels.set(name, (channel = { count: 0, mailboxes: new Set() }));
     channel.count++;
-    const { subscription, place, confirmed, refuse } = this.#subscription(name, channel);
-    channel.places.add(place);
+    const { subscription, mailbox, confirmed, refuse } = this.#subscription(name, channel);
     return {
       subscription,
       confirmed,
       refused: (error) => {
         refuse(error);
         // The socket's end is a loop's end, not its failure.
-        place.get()?.finish(error.code === "ended" ? undefined : error);
-        this.#drop(name, channel, place);
+        mailbox.finish(error.code === "ended" ? undefined : error);
+        this.#drop(name, channel, mailbox);
       },
     };
   }
 
   deliver(name: string, message: unknown): void {
-    const places = this.#channels.get(name)?.places;
-    if (!places) return;
-    for (const place of places) {
-      const subscription = place.get();
-      if (subscription) subscription.push(message);
-      else places.delete(place);
-    }
+    const mailboxes = this.#channels.get(name)?.mailboxes;
+    if (mailboxes) for (const mailbox of mailboxes) mailbox.push(message);
   }
 
   /** The channel is over, for all its subscriptions. */
   finish(name: string, error?: TokenSocketError): void {
     const channel = this.#channels.get(name);
     this.#channels.delete(name);
-    for (const place of channel?.places ?? []) place.get()?.finish(error);
+    for (const mailbox of channel?.mailboxes ?? []) mailbox.finish(error);
   }
 
   /** All channels are over. */
@@ -95,17 +75,18 @@ export class Channels {
 
   #subscription(name: string, channel: Channel) {
     const { promise, resolve, reject } = deferred<void>();
-    const leave = () => {
-      if (this.#drop(name, channel, place)) this.#unwanted(name);
-    };
-    const subscription = new Subscription(name, promise, { hold: () => place.hold(), leave });
-    const place = new Place(subscription);
-    return { subscription, place, confirmed: resolve as () => void, refuse: reject };
+    const mailbox = new Mailbox();
+    channel.mailboxes.add(mailbox);
+    const subscription = new Subscription(name, promise, mailbox, () => {
+      if (this.#drop(name, channel, mailbox)) this.#unwanted(name);
+    });
+    collected.register(subscription, () => channel.mailboxes.delete(mailbox));
+    return { subscription, mailbox, confirmed: resolve as () => void, refuse: reject };
   }
 
   /** Says whether the channel is gone by that. */
-  #drop(name: string, channel: Channel, place: Place): boolean {
-    channel.places.delete(place);
+  #drop(name: string, channel: Channel, mailbox: Mailbox): boolean {
+    channel.mailboxes.delete(mailbox);
     const gone = --channel.count === 0 && this.#channels.get(name) === channel;
     if (gone) this.#channels.delete(name);
     return gone;

@@ -1,14 +1,4 @@
-import type { TokenSocketError } from "./error.js";
-
-/** @internal How many messages wait for a reader that is slow. */
-export const BUFFER = 256;
-
-/** What a subscription needs from the socket that made it. */
-interface Origin {
-  /** Somebody reads now: keep the subscription although nobody else holds it. */
-  hold(): void;
-  leave(): void;
-}
+import type { Mailbox } from "./mailbox.js";
 
 /**
  * A followed channel: what is published on it, for `for await`.
@@ -35,42 +25,36 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T> {
    * is refused, or not confirmed in time. Need not be awaited: it causes no unhandled rejection.
    */
   readonly ready: Promise<void>;
-  /** How many messages were dropped because they were not read fast enough. */
-  missed = 0;
 
-  #origin: Origin | undefined;
-  #buffer: T[] = [];
-  #readers: { resolve: (result: IteratorResult<T, undefined>) => void; reject: (error: unknown) => void }[] = [];
-  #error: TokenSocketError | undefined;
+  #mailbox: Mailbox<T>;
+  #leave: () => void;
 
-  /** @internal */
-  constructor(channel: string, ready: Promise<void>, origin: Origin) {
+  /** @internal `leave` says that this one is given up. */
+  constructor(channel: string, ready: Promise<void>, mailbox: Mailbox<T>, leave: () => void) {
     this.channel = channel;
     this.ready = ready;
-    this.#origin = origin;
+    this.#mailbox = mailbox;
+    this.#leave = leave;
+  }
+
+  /** How many messages were dropped because they were not read fast enough. */
+  get missed(): number {
+    return this.#mailbox.missed;
   }
 
   /** Stops this subscription. The channel itself is unsubscribed when no other subscription to it is left. */
   unsubscribe(): void {
-    const origin = this.#origin;
-    this.finish();
-    origin?.leave();
+    if (this.#mailbox.finish()) this.#leave();
   }
 
   /** The next message. What `for await` calls. */
   next(): Promise<IteratorResult<T, undefined>> {
-    if (this.#buffer.length) return Promise.resolve({ value: this.#buffer.shift() as T, done: false });
-    const error = this.#error;
-    this.#error = undefined;
-    if (error) return Promise.reject(error);
-    if (!this.#origin) return Promise.resolve({ value: undefined, done: true });
-    this.#origin.hold();
-    return new Promise((resolve, reject) => this.#readers.push({ resolve, reject }));
+    return this.#mailbox.next(this);
   }
 
   /** Unsubscribes. What `for await` calls when the loop is left early. */
   return(): Promise<IteratorResult<T, undefined>> {
-    this.#buffer = [];
+    this.#mailbox.empty();
     this.unsubscribe();
     return Promise.resolve({ value: undefined, done: true });
   }
@@ -78,29 +62,5 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T> {
   /** Itself. */
   [Symbol.asyncIterator](): this {
     return this;
-  }
-
-  /** @internal A publication came. */
-  push(message: T): void {
-    const reader = this.#readers.shift();
-    if (reader) reader.resolve({ value: message, done: false });
-    else if (this.#buffer.push(message) > BUFFER) {
-      this.#buffer.shift();
-      this.missed++;
-    }
-  }
-
-  /** @internal Nothing more comes. */
-  finish(error?: TokenSocketError): void {
-    if (!this.#origin) return;
-    this.#origin = undefined;
-    const readers = this.#readers;
-    this.#readers = [];
-    // One error is one error: the first reader gets it, the others find the end.
-    this.#error = readers.length ? undefined : error;
-    readers.forEach((reader, index) => {
-      if (error && !index) reader.reject(error);
-      else reader.resolve({ value: undefined, done: true });
-    });
   }
 }

@@ -12,6 +12,7 @@ import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { WebSocket } from "ws";
 import type * as Package from "../src/index.js";
 
 const root = resolve("../..");
@@ -222,6 +223,49 @@ describe("against the playground", { skip: !process.env.TOKENSOCKET_LIVE && miss
     socket.rpc("dropme", null, () => {});
     await ended;
     await assert.rejects(socket.rpc("echo"), code("ended"));
+  });
+
+  test("messages that come while the socket is busy keep their order, and none is lost", async () => {
+    const publication = (message: string) => ({ data: JSON.stringify({ channel: "c", message }) });
+    let hear = (_: { data: string }) => {};
+    class Talkative extends WebSocket {
+      override send(text: string) {
+        super.send(text);
+        hear = (event) => this.onmessage?.(event as never);
+        if (text.includes('"echo"')) hear(publication("within send"));
+      }
+    }
+    const socket = connect({ WebSocket: Talkative as never });
+    await socket.ready();
+    const seen: string[] = [];
+    socket.onmessage((_, message) => {
+      seen.push(`${message}`);
+      if (message === "first") hear(publication("within first"));
+      seen.push(`${message} is over`);
+    });
+    assert.equal(await socket.rpc("echo", 1), 1);
+    assert.deepEqual(seen.splice(0), ["within send", "within send is over"]);
+    hear(publication("first"));
+    assert.deepEqual(seen, ["first", "first is over", "within first", "within first is over"]);
+  });
+
+  test("a listener that ends the socket hears nothing more, and is called to its end", async () => {
+    const socket = connect();
+    await socket.subscribe("c").ready;
+    const seen: unknown[] = [];
+    const call = socket.rpc("slow", { ms: 60_000 });
+    call.catch(() => seen.push("failed"));
+    const ended = new Promise<void>((resolve) => {
+      socket.onmessage((_, message) => {
+        socket.end(resolve);
+        seen.push(message, socket.state);
+      });
+    });
+    socket.publish("c", 1, () => {});
+    socket.publish("c", 2, () => {});
+    await ended;
+    await assert.rejects(call, code("ended"));
+    assert.deepEqual(seen, [1, "ready", "failed"]);
   });
 
   test("ends and leaves nothing that keeps the process", async () => {

@@ -4,7 +4,8 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { Channels } from "../src/channels.js";
 import { TokenSocketError } from "../src/error.js";
-import { BUFFER, type Subscription } from "../src/subscription.js";
+import { BUFFER } from "../src/mailbox.js";
+import type { Subscription } from "../src/subscription.js";
 import { turn } from "./uncaught.js";
 
 const lost = new TokenSocketError("gone", "closed");
@@ -14,6 +15,13 @@ async function all(subscription: Subscription): Promise<unknown[]> {
   const seen: unknown[] = [];
   for await (const message of subscription) seen.push(message);
   return seen;
+}
+
+/** Publishes an object that nobody else holds. */
+function publish(channels: Channels): object {
+  const message = { large: "object" };
+  channels.deliver("a", message);
+  return message;
 }
 
 test("messages wait for their reader, in order", async () => {
@@ -36,8 +44,27 @@ test("the oldest are dropped and counted when the reader is slow", async () => {
   channels.finish("a");
   assert.equal(subscription.missed, 3);
   const seen = await all(subscription);
-  assert.equal(seen.length, BUFFER);
-  assert.equal(seen[0], 3);
+  assert.deepEqual(seen, Array.from({ length: BUFFER }, (_, n) => n + 3));
+});
+
+test("who reads on after messages were dropped gets the rest in order", async () => {
+  const channels = new Channels(() => {});
+  const { subscription } = channels.join("a");
+  let sent = 0;
+  const deliver = (count: number) => {
+    for (const end = sent + count; sent < end; sent++) channels.deliver("a", sent);
+  };
+  const seen: unknown[] = [];
+  const read = async (count: number) => {
+    for (let n = 0; n < count; n++) seen.push((await subscription.next()).value);
+  };
+  deliver(BUFFER + 5);
+  await read(2);
+  deliver(4);
+  await read(BUFFER);
+  assert.equal(subscription.missed, 7);
+  assert.deepEqual(seen.slice(0, 3), [5, 6, 9]);
+  assert.deepEqual(seen.slice(2), Array.from({ length: BUFFER }, (_, n) => n + 9));
 });
 
 test("every subscription of a channel gets every message", async () => {
@@ -120,20 +147,40 @@ test("leaving the loop unsubscribes", async () => {
   assert.deepEqual(unwanted, ["a"]);
 });
 
+test("one whose next message somebody waits for is not collected", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const channels = new Channels(() => {});
+  // Nobody holds the subscription itself.
+  const next = [0, 1].map(() => channels.join("a").subscription.next());
+  for (let n = 0; n < 10; n++) {
+    await turn();
+    collect();
+  }
+  await turn();
+  channels.deliver("a", "still here");
+  channels.clear();
+  const wanted = { value: "still here", done: false };
+  const late = new Promise((resolve) => setTimeout(resolve, 1000, "nothing came"));
+  assert.deepEqual(await Promise.race([Promise.all(next), late]), [wanted, wanted]);
+});
+
 test("one that nobody holds is collected, and one that is read is not", async () => {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
   const channels = new Channels(() => {});
   const dropped = new WeakRef(channels.join("a").subscription);
+  const waiting = new WeakRef(publish(channels));
   let seen: unknown;
   void (async () => {
     for await (const message of channels.join("a").subscription) seen = message;
   })();
-  for (let n = 0; n < 10 && dropped.deref(); n++) {
+  for (let n = 0; n < 10 && (dropped.deref() || waiting.deref()); n++) {
     await turn();
     collect();
   }
   assert.equal(dropped.deref(), undefined);
+  assert.equal(waiting.deref(), undefined, "nor is what waited for it kept");
   channels.deliver("a", "still here");
   await turn();
   assert.equal(seen, "still here");

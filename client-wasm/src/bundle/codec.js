@@ -5,13 +5,18 @@ const [UNKNOWN, NOT_JSON, RESULT, FAILURE, PUBLICATION, SUBSCRIBED, UNSUBSCRIBED
 const isText = (value) => typeof value === "string";
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
-export function parse(event) {
+function parse({ data }) {
   try {
-    return JSON.parse(event.data);
+    return JSON.parse(data);
   } catch {
     return undefined;
   }
 }
+
+export const reader = (received, published) => (event) => {
+  const message = parse(event);
+  kind(message) === PUBLICATION ? published(message) : received(message);
+};
 
 export function kind(message) {
   if (!isObject(message)) return message === undefined ? NOT_JSON : UNKNOWN;

@@ -4,15 +4,17 @@
 //! the engine's. It must not know what a host is.
 
 use tokensocket_protocol::ErrorCode;
+use tokensocket_protocol::client::Event;
 use tokensocket_protocol::codec::{Codec, NotJson};
 use tokensocket_protocol::message::{ClientMessage, Failure, ServerMessage, SessionInfo};
 use wasm_bindgen::prelude::*;
 
 use crate::driver::Framing;
+use crate::listener::Listener;
 
 #[wasm_bindgen(module = "/src/bundle/codec.js")]
 extern "C" {
-    fn parse(event: &JsValue) -> JsValue;
+    fn reader(received: &JsValue, published: &JsValue) -> JsValue;
     fn kind(message: &JsValue) -> u32;
     fn text(message: &JsValue, outer: &str, field: &str) -> Option<String>;
     fn number(message: &JsValue, outer: &str, field: &str) -> Option<f64>;
@@ -73,12 +75,20 @@ impl Payload {
     }
 }
 
-/// What comes: a message's event. What goes: a string.
+/// What comes: a message, parsed. What goes: a string.
 pub(crate) struct Text(JsValue);
 
 impl Framing for JsCodec {
-    fn receive(event: JsValue) -> Option<Text> {
-        Some(Text(event))
+    fn reader(received: &Listener, published: &Listener) -> JsValue {
+        reader(received.as_ref(), published.as_ref())
+    }
+
+    fn receive(message: JsValue) -> Option<Text> {
+        Some(Text(message))
+    }
+
+    fn publication(message: JsValue) -> Event<Payload> {
+        Event::Message { channel: String::new(), message: Payload::Within(message) }
     }
 
     fn transmit(text: Text) -> JsValue {
@@ -110,8 +120,8 @@ impl Codec for JsCodec {
         Text(encode(message))
     }
 
-    fn decode(&self, event: &Text) -> Result<ServerMessage<Payload>, NotJson> {
-        decode(parse(&event.0))
+    fn decode(&self, message: &Text) -> Result<ServerMessage<Payload>, NotJson> {
+        decode(message.0.clone())
     }
 }
 

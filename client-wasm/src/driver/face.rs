@@ -6,10 +6,19 @@ use tokensocket_protocol::client::{CallError, Event};
 use tokensocket_protocol::codec::Codec;
 use wasm_bindgen::JsValue;
 
+use crate::listener::Listener;
+
 /// A codec whose texts come from a WebSocket's events and go to its `send`.
 pub(crate) trait Framing: Codec {
-    /// The text of a message's event; `None` when it has none that could be read.
-    fn receive(event: JsValue) -> Option<Self::Text>;
+    /// The function that a WebSocket's events of messages go to, made of who hears what is in them: all of
+    /// it, and publications, if the codec knows them before it reads everything.
+    fn reader(received: &Listener, published: &Listener) -> JsValue;
+
+    /// The text of what the reader hands on; `None` when it has none that could be read.
+    fn receive(message: JsValue) -> Option<Self::Text>;
+
+    /// The publication that the reader hands on as such.
+    fn publication(message: JsValue) -> Event<Self::Payload>;
 
     /// The text as a string of JavaScript.
     fn transmit(text: Self::Text) -> JsValue;

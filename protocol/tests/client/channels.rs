@@ -207,6 +207,43 @@ fn a_refused_unsubscribe_fails_and_the_channel_does_not_come_back() {
 }
 
 #[test]
+fn a_publication_that_needs_no_reading_is_told_at_once() {
+    let mut config = Config::default();
+    config.ping = Some(30 * SECOND);
+    config.pong_timeout = 10 * SECOND;
+    let mut driver = Driver::connected(config);
+    driver.pass(30 * SECOND);
+    assert_eq!(driver.wait(), 10 * SECOND);
+    assert!(driver.session.handle_publication());
+    assert_eq!(driver.wait(), 30 * SECOND, "it shows that the server lives");
+    assert!(driver.session.poll_output().is_none());
+}
+
+#[test]
+fn a_publication_does_not_overtake_what_came_before() {
+    let mut driver = Driver::connected(Config::default());
+    driver.session.handle_text(driver.now, &json!({ "channel": "c", "message": "1" }).to_string().into());
+    assert!(!driver.session.handle_publication());
+    driver.drain();
+    assert!(driver.session.handle_publication());
+}
+
+#[test]
+fn a_publication_counts_only_once_the_server_has_let_us_in() {
+    let mut driver = Driver::new(Config::default());
+    assert!(!driver.session.handle_publication());
+    driver.start();
+    driver.open();
+    assert!(!driver.session.handle_publication());
+    driver.let_in();
+    assert!(driver.session.handle_publication());
+    driver.cut();
+    assert!(!driver.session.handle_publication());
+    driver.end();
+    assert!(!driver.session.handle_publication());
+}
+
+#[test]
 fn publications_are_messages() {
     let mut driver = Driver::connected(Config::default());
     driver.receive(&json!({ "channel": "c", "message": "5" }));

@@ -1,5 +1,6 @@
 // One face for the three clients, in a page that has loaded them. Each is
-// connected with what its documentation shows first, over WebSocket.
+// connected with what its documentation shows first, over WebSocket. And no client
+// at all: our wire by the page's own WebSocket and JSON, than which none is faster.
 
 globalThis.clients = {
   tokensocket: {
@@ -32,6 +33,41 @@ globalThis.clients = {
             end: async () => socket.disconnect(),
           }),
         );
+      }),
+  },
+  none: {
+    connect: (host) =>
+      new Promise((resolve, reject) => {
+        const socket = new WebSocket(`${host.replace("http", "ws")}/sockets/websocket`);
+        const waiting = new Map();
+        let last = 0;
+        let listener;
+        const request = (rpc, req) =>
+          new Promise((answer) => {
+            last += 1;
+            waiting.set(`${last}`, answer);
+            socket.send(JSON.stringify({ rpc, req, uuid: `${last}` }));
+          });
+        socket.onerror = reject;
+        socket.onmessage = ({ data }) => {
+          const message = JSON.parse(data);
+          if (message.channel) {
+            listener(message.channel, message.message);
+            return;
+          }
+          const uuid = message.uuid ?? message.data.uuid;
+          waiting.get(uuid)(message.resp);
+          waiting.delete(uuid);
+        };
+        socket.onopen = () =>
+          resolve({
+            call: (value) => request("echo", value),
+            follow: (channel, heard) => {
+              listener = heard;
+              return request("_subscribe", { channel });
+            },
+            end: async () => socket.close(),
+          });
       }),
   },
   original: {

@@ -59,6 +59,7 @@ async function print() {
     "socket.io-client": { client: "socket.io-client", server: socketIo },
     "original client, our server": { client: "original", server: playground },
     "original client and server": { client: "original", server: original },
+    "no client, server on ws": { client: "none", server: wire },
   };
   const chromium = await measuredChromium(owner);
   console.log(`\n${await chromium.version()}, Node.js ${process.version}, medians of ${ROUNDS} interleaved rounds.`);
@@ -104,7 +105,7 @@ async function printSpeeds(chromium, served, pairs) {
       globalThis.connections ??= {};
       connections[name] = await measures.open(client, host, channel);
     };
-    await page.run(open, name, client, server.origin, servers.CHANNEL);
+    await page.run(open, name, client, server.origin, name);
   }
   const measured = {
     [`calls, ${IN_FLIGHT} in flight`]: { count: CALLS, run: (name) => calls(page, name, CALLS, IN_FLIGHT) },
@@ -147,7 +148,8 @@ function calls(page, name, count, window) {
 
 async function messages(page, name, server) {
   await page.run((name, count) => void (globalThis.heard = measures.messages(connections[name], count)), name, MESSAGES);
-  server.burst(MESSAGES);
+  // A channel for each, so that no other client in the page hears of it.
+  server.burst(name, MESSAGES);
   return page.run(() => heard);
 }
 
@@ -166,9 +168,9 @@ async function printHeap(chromium, served, pairs) {
       engine: await page.heap(),
       wasm: await page.run(() => (watched.instantiated ? watched.memory : 0)),
     });
-    await page.run(open, client, server.origin, servers.CHANNEL, SOCKETS);
+    await page.run(open, client, server.origin, "bench", SOCKETS);
     const before = await heap();
-    await page.run(open, client, server.origin, servers.CHANNEL, SOCKETS);
+    await page.run(open, client, server.origin, "bench", SOCKETS);
     const after = await heap();
     const each = (key) => Math.round((after[key] - before[key]) / SOCKETS).toLocaleString("en");
     rows.push([name, each("engine"), each("wasm"), `${Math.round(after.wasm / 1024)} KiB`]);

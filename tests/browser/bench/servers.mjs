@@ -1,6 +1,7 @@
 // The servers of the comparison, each in a process of its own, and who makes
 // them publish. In: an owner with `after`, as a test is. Out: where they listen,
-// and `burst(count)`, which has that many messages sent to every page's socket.
+// and `burst(channel, count)`, which has that many messages sent to whom follows
+// the channel; a server of socket.io has one for all.
 
 import { spawn } from "node:child_process";
 import path from "node:path";
@@ -8,7 +9,6 @@ import { WebSocket } from "ws";
 import { listeningAt, playground } from "../harness/program.mjs";
 import { originalServer } from "../harness/original.mjs";
 
-export const CHANNEL = "bench";
 /** What is published; with its channel some 100 bytes on every wire. */
 export const MESSAGE = { id: 12345, text: "a message of some sixty-four bytes, as small ones are" };
 
@@ -36,7 +36,7 @@ async function ofNode(owner, file) {
   });
   owner.after(() => program.kill());
   const origin = await listeningAt(program);
-  return { origin, burst: (count) => program.send({ channel: CHANNEL, count, message: MESSAGE }) };
+  return { origin, burst: (channel, count) => program.send({ channel, count, message: MESSAGE }) };
 }
 
 /** A client of its own that publishes, speaking the wire as it is: no client library weighs in. */
@@ -49,8 +49,8 @@ async function publisher(owner, origin) {
     socket.once("message", resolve);
     socket.once("open", () => socket.send(JSON.stringify({ rpc: "auth", token, uuid: "auth" })));
   });
-  const data = JSON.stringify({ channel: CHANNEL, data: MESSAGE });
-  return (count) => {
+  return (channel, count) => {
+    const data = JSON.stringify({ channel, data: MESSAGE });
     // In few large writes: who publishes is not to be what is measured.
     socket._socket.cork();
     for (let n = 0; n < count; n += 1) {

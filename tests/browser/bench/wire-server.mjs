@@ -11,11 +11,15 @@ const server = createServer((_, response) => {
   response.writeHead(200, { "content-type": "application/json", "access-control-allow-origin": "*" }).end(TOKEN);
 });
 const sockets = new WebSocketServer({ server, perMessageDeflate: false });
+/** The channel of each socket. */
+const followed = new Map();
 
 sockets.on("connection", (socket) => {
+  socket.on("close", () => followed.delete(socket));
   socket.on("message", (text) => {
     const { req, ...request } = JSON.parse(text);
     if (request.rpc === "_subscribe") {
+      followed.set(socket, req.channel);
       const data = { ...request, req, channel: req.channel };
       socket.send(JSON.stringify({ internal: true, command: "subscribe", data }));
     } else {
@@ -26,8 +30,10 @@ sockets.on("connection", (socket) => {
 process.on("message", ({ channel, count, message }) => {
   for (let n = 0; n < count; n += 1) {
     const text = JSON.stringify({ channel, message });
-    for (const socket of sockets.clients) {
-      socket.send(text);
+    for (const [socket, name] of followed) {
+      if (name === channel) {
+        socket.send(text);
+      }
     }
   }
 });
