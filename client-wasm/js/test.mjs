@@ -26,6 +26,10 @@ await build({
   packages: "external",
   target: "node20",
   sourcemap: "inline",
+  alias: {
+    "tokensocket-fallback": join(here, "../src/fallback/index.js"),
+    "tokensocket-transport": join(here, "../src/transport.js"),
+  },
   define: { VERSION: '"0.0.0"' },
   logLevel: "warning",
 });

@@ -1,7 +1,7 @@
 //! TokenSocket in a browser: calls both ways, channels, and coming back after the connection is lost.
 //!
 //! ```text
-//!  Rust front ends ──▶ typed ──┐                 ┌──▶ transport   (WebSocket)
+//!  Rust front ends ──▶ typed ──┐                 ┌──▶ transport   (WebSocket, or requests in its place)
 //!  JavaScript      ──▶ bundle ─┼──▶ driver ──────┼──▶ token       (fetch, JSONP)
 //!                              │     │           ├──▶ timer       (setTimeout, performance.now)
 //!                              │     ▼           └──▶ page        (online, visibility)
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! All that decides is in [`tokensocket_protocol::client`], which native clients share. This crate does what
-//! the session says with what a page offers, and runs wherever there is a WebSocket: pages, workers, Node.
+//! the session says with what a page offers, and runs in pages, workers and Node.
 //! Each part that talks to the page is a few lines of JavaScript beside its Rust: they cost a fraction of
 //! what the same calls cost as imports of one browser function each.
 //!
@@ -47,4 +47,6 @@ pub use tokensocket_protocol::client::{ConnectionError, State as ConnectionState
 #[cfg(feature = "typed")]
 pub use tokensocket_protocol::{Channel, Close, ErrorCode, InvalidChannel, RawJson, RpcError};
 #[cfg(feature = "typed")]
-pub use typed::{Actions, BuildError, Builder, Credentials, Rpc, Subscription, TokenBy, TokenSocket};
+pub use typed::{
+    Actions, BuildError, Builder, Credentials, Rpc, Subscription, TokenBy, TokenSocket, Transport,
+};

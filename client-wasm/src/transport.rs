@@ -1,7 +1,9 @@
-//! One WebSocket.
+//! One connection: a WebSocket, or what stands in for it.
 //!
-//! In: a URL, texts to send. Out: that it is open, each message's event, that it is closed, with what it
-//! was closed for. It must not know what the texts mean.
+//! In: a URL, the ways to reach it, texts to send. Out: that it is open, each message's event, that it is
+//! closed, with what it was closed for; or that it leads nowhere and there is another way. It must not know
+//! what the texts mean. `transport.js` opens WebSockets; all that is only needed without one is in
+//! `src/fallback`, in JavaScript, so that a page may load it when it needs it.
 
 use tokensocket_protocol::Close;
 use tokensocket_protocol::client::ConnectionError;
@@ -11,74 +13,95 @@ use crate::listener::Listener;
 
 #[wasm_bindgen(module = "/src/transport.js")]
 extern "C" {
-    fn open(
-        constructor: &JsValue,
-        url: &str,
-        opened: &JsValue,
-        received: &JsValue,
-        closed: &JsValue,
-    ) -> JsValue;
-    fn send(socket: &JsValue, text: &JsValue);
-    fn close(socket: &JsValue, code: u16, reason: &str, closed: &JsValue);
+    fn open(ways: &JsValue, url: &str, opened: &JsValue, received: &JsValue, closed: &JsValue) -> JsValue;
+    fn send(transport: &JsValue, text: &JsValue);
+    fn close(transport: &JsValue, code: u16, reason: &str, closed: &JsValue);
 }
 
 #[wasm_bindgen]
 extern "C" {
-    /// How a WebSocket was closed, with every field of the type it should have.
-    type Closed;
+    /// How a connection was closed, with every field of the type it should have.
+    type Closing;
 
     #[wasm_bindgen(method, getter)]
-    fn code(this: &Closed) -> u16;
+    fn code(this: &Closing) -> u16;
     #[wasm_bindgen(method, getter)]
-    fn reason(this: &Closed) -> String;
+    fn reason(this: &Closing) -> String;
+}
+
+#[cfg(feature = "typed")]
+#[wasm_bindgen]
+extern "C" {
+    /// What transport.js knows, and has learned.
+    type Ways;
+
+    #[wasm_bindgen(method, getter)]
+    fn transport(this: &Ways) -> Option<String>;
+}
+
+/// The name of the transport by which something was heard last.
+#[cfg(feature = "typed")]
+pub(crate) fn name(ways: &JsValue) -> Option<String> {
+    ways.unchecked_ref::<Ways>().transport()
 }
 
 /// No close frame came: the connection was cut, or never stood (RFC 6455, section 7.1.5).
 const CUT: u16 = 1006;
+/// Nothing was heard, and there is another way.
+const DETOUR: u16 = 0;
 
-/// Who hears what a WebSocket says.
+/// Who hears what a connection says.
 pub(crate) struct Listeners {
     /// Called once it is open.
     pub(crate) opened: Listener,
-    /// Called with the event of each message.
-    pub(crate) received: Listener,
-    /// Called once with what [`Transport::why_closed`] understands.
+    /// A function of JavaScript, called with the event of each message.
+    pub(crate) received: JsValue,
+    /// Called once with what [`Transport::closed`] understands.
     pub(crate) closed: Listener,
 }
 
-/// A WebSocket that opens, is open, or closes.
+/// A connection that opens, is open, or closes.
 pub(crate) struct Transport {
-    socket: JsValue,
+    transport: JsValue,
+}
+
+/// What became of one.
+pub(crate) enum Closed {
+    /// It is gone.
+    Lost(ConnectionError),
+    /// Nothing was heard by it, and the next one will go another way.
+    Detour,
 }
 
 impl Transport {
-    /// Opens one with a constructor like that of the page's `WebSocket`, which is taken if there is none.
-    pub(crate) fn open(constructor: &JsValue, url: &str, listeners: &Listeners) -> Self {
+    /// Opens one by the next of the ways, an object that transport.js describes.
+    pub(crate) fn open(ways: &JsValue, url: &str, listeners: &Listeners) -> Self {
         let Listeners { opened, received, closed } = listeners;
-        Self { socket: open(constructor, url, opened.as_ref(), received.as_ref(), closed.as_ref()) }
+        Self { transport: open(ways, url, opened.as_ref(), received, closed.as_ref()) }
     }
 
     pub(crate) fn send(&self, text: &JsValue) {
-        send(&self.socket, text);
+        send(&self.transport, text);
     }
 
     /// Closes it after what was sent. Only `closed` is still called.
     pub(crate) fn close(&self, why: &Close, closed: &Listener) {
-        close(&self.socket, why.code, &why.reason, closed.as_ref());
+        close(&self.transport, why.code, &why.reason, closed.as_ref());
     }
 
-    pub(crate) fn why_closed(closed: JsValue) -> ConnectionError {
-        let closed: Closed = closed.unchecked_into();
-        match closed.code() {
-            CUT => ConnectionError::Transport(closed.reason()),
-            code => ConnectionError::Closed(Close { code, reason: closed.reason().into() }),
-        }
+    pub(crate) fn closed(closing: JsValue) -> Closed {
+        let closing: Closing = closing.unchecked_into();
+        Closed::Lost(match closing.code() {
+            DETOUR => return Closed::Detour,
+            CUT => ConnectionError::Transport(closing.reason()),
+            code => ConnectionError::Closed(Close { code, reason: closing.reason().into() }),
+        })
     }
 }
 
 impl Drop for Transport {
     /// Closes it, and nobody hears of it.
     fn drop(&mut self) {
-        close(&self.socket, Close::GOING_AWAY.code, "", &JsValue::UNDEFINED);
+        close(&self.transport, Close::GOING_AWAY.code, "", &JsValue::UNDEFINED);
     }
 }

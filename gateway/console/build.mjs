@@ -44,7 +44,7 @@ for (const { path, contents } of outputFiles) {
 for (const name of ["index.html", "icon.svg"]) {
   files.set(name, await readFile(new URL(`src/${name}`, here)));
 }
-for (const name of ["tokensocket.mjs", "tokensocket_bg.wasm"]) {
+for (const name of ["tokensocket.mjs", "tokensocket_bg.wasm", "fallback.mjs"]) {
   files.set(name, await readFile(new URL(name, bundle)));
 }
 

@@ -16,6 +16,7 @@ const root = join(here, "../..");
 const wasmDir = resolve(process.env.TOKENSOCKET_WASM_DIR ?? join(root, "target/wasm-bundle"));
 const dist = resolve(process.env.TOKENSOCKET_DIST_DIR ?? join(root, "js-dist/dist"));
 const { version, license } = JSON.parse(readFileSync(join(root, "js-dist/package.json"), "utf8"));
+const fallback = join(here, "../src/fallback/index.js");
 const wasmFile = join(wasmDir, "tokensocket_bg.wasm");
 
 if (!existsSync(wasmFile)) {
@@ -37,6 +38,9 @@ const packed = Buffer.from(await zopfli.zlibAsync(wasmBytes, { numiterations: 15
 const wasm = {
   name: "wasm",
   setup(build) {
+    build.onResolve({ filter: /^tokensocket-fallback$/ }, ({ kind }) =>
+      kind === "dynamic-import" ? { path: "./fallback.mjs", external: true } : { path: fallback },
+    );
     build.onResolve({ filter: /^tokensocket-wasm$/ }, () => ({ path: "glue", namespace: "glue" }));
     build.onLoad({ filter: /.*/, namespace: "glue" }, () => ({
       contents: `${glue}\nexport { __wbg_get_imports, __wbg_finalize_init };\n`,
@@ -50,7 +54,7 @@ const wasm = {
 /** One entry of the package as one file. */
 function bundle(entry, outfile, format, platform) {
   return build({
-    entryPoints: [join(here, "src/entry", entry)],
+    entryPoints: [resolve(here, "src/entry", entry)],
     outfile: join(dist, outfile),
     bundle: true,
     format,
@@ -96,10 +100,11 @@ await Promise.all([
   bundle("inline.ts", "inline.mjs", "esm", "browser"),
   bundle("script.ts", "tokensocket.min.js", "iife", "browser"),
   bundle("node.ts", "node.mjs", "esm", "node"),
+  bundle(fallback, "fallback.mjs", "esm", "browser"),
 ]);
 declarations();
 
-const names = ["tokensocket.mjs", "tokensocket_bg.wasm", "inline.mjs", "tokensocket.min.js", "node.mjs"];
+const names = ["tokensocket.mjs", "tokensocket_bg.wasm", "fallback.mjs", "inline.mjs", "tokensocket.min.js", "node.mjs"];
 const size = Object.fromEntries(
   names.map((name) => {
     const bytes = readFileSync(join(dist, name));
@@ -116,6 +121,7 @@ function writeSizes(readme) {
   const wasm = size["tokensocket_bg.wasm"].gzip;
   const rows = [
     ["`tokensocket`: script and `.wasm`", `${figure(module + wasm)} (${figure(module)} and ${figure(wasm)})`],
+    ["the same, where there is no WebSocket to be had: `fallback.mjs` in addition", figure(size["fallback.mjs"].gzip)],
     ["`tokensocket/inline`", figure(size["inline.mjs"].gzip)],
     ["`tokensocket.min.js`", figure(size["tokensocket.min.js"].gzip)],
   ];

@@ -1,4 +1,5 @@
 import type { TokenSocketError } from "./error.js";
+import type { TransportName } from "./transports.js";
 import type { ChannelName, MessageArguments } from "./types.js";
 import type { State } from "./wasm/connection.js";
 
@@ -10,8 +11,8 @@ export type Events<M = unknown> = {
   reconnect: [error?: TokenSocketError];
   /** A message was published on a channel that is followed. */
   message: MessageArguments<M>;
-  /** The socket's state has changed. */
-  state: [state: State];
+  /** The socket's state has changed; with the transport when it is `ready`. */
+  state: [state: State, transport?: TransportName];
   /** The connection was lost. `reconnect` follows, unless the state is `ended`. */
   disconnect: [error: TokenSocketError];
   /** A channel is no longer followed because the server wants it so, or refused it after a reconnect. */

@@ -10,6 +10,7 @@ import { rawOptions, type Options } from "./options.js";
 import { run } from "./report.js";
 import { aborted, Requests, type Settle } from "./requests.js";
 import type { Subscription } from "./subscription.js";
+import type { TransportName } from "./transports.js";
 import type {
   Actions,
   BroadcastOf,
@@ -59,6 +60,7 @@ export class TokenSocket<ServerActions = unknown, ClientActions = unknown, Chann
   actions: Actions<ClientActions>;
 
   #state: State = "connecting";
+  #raw: RawOptions;
   /** Undefined before the WebAssembly part is loaded, and after the end. */
   #connection: Connection | undefined;
   #emitter = new Emitter<Events>();
@@ -80,13 +82,13 @@ export class TokenSocket<ServerActions = unknown, ClientActions = unknown, Chann
    * {@link TokenSocketError} with code `options` when the options cannot work.
    */
   constructor(options: Options = {}, actions?: Actions<Fixed<ClientActions>>) {
-    const raw = rawOptions(options, (globalThis as { location?: PageLocation }).location);
+    this.#raw = rawOptions(options, (globalThis as { location?: PageLocation }).location);
     this.actions = (actions ?? {}) as Actions<ClientActions>;
     this.#early = new Early(options, (id, error) => this.#requests.settle(id, error));
     if (options.ready) this.ready(options.ready);
     if (options.onreconnect) this.onreconnect(options.onreconnect);
     load(options.wasm).then(
-      (Connection) => this.#connect(Connection, raw),
+      (Connection) => this.#connect(Connection),
       (error: TokenSocketError) => this.#fail(error),
     );
   }
@@ -97,6 +99,11 @@ export class TokenSocket<ServerActions = unknown, ClientActions = unknown, Chann
    */
   get state(): State {
     return this.#state;
+  }
+
+  /** By what it is connected; undefined unless the state is `ready`. */
+  get transport(): TransportName | undefined {
+    return this.#state === "ready" ? this.#raw.transport : undefined;
   }
 
   /**
@@ -272,10 +279,10 @@ export class TokenSocket<ServerActions = unknown, ClientActions = unknown, Chann
     return undefined;
   }
 
-  #connect(Connection: ConnectionClass, raw: RawOptions): void {
+  #connect(Connection: ConnectionClass): void {
     if (this.#over) return;
     try {
-      this.#connection = new Connection(raw, this.#host());
+      this.#connection = new Connection(this.#raw, this.#host());
     } catch (cause) {
       return this.#fail(new TokenSocketError(`the options cannot work: ${reason(cause)}`, "options", { cause }));
     }
@@ -357,7 +364,7 @@ export class TokenSocket<ServerActions = unknown, ClientActions = unknown, Chann
   #enter(state: State): void {
     if (state === this.#state) return;
     this.#state = state;
-    this.#emitter.emit("state", state);
+    this.#emitter.emit("state", state, ...some(this.transport));
   }
 
   /** The first attempt is over. */
@@ -402,6 +409,6 @@ function failed(message?: string, code?: string): TokenSocketError | undefined {
 }
 
 /** No argument at all rather than `undefined`. */
-function some(error: TokenSocketError | undefined): [error?: TokenSocketError] {
-  return error ? [error] : [];
+function some<T>(value: T | undefined): [value?: T] {
+  return value ? [value] : [];
 }

@@ -63,7 +63,7 @@ export const EMPTY = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]);
 /** Lets sockets use the fake connection; the options replace parts of the entry. */
 export function useFake(entry: Partial<WasmEntry> = {}): void {
   FakeConnection.made = [];
-  useWasm({ source: () => EMPTY, start: async () => FakeConnection, ...entry });
+  useWasm({ source: () => EMPTY, start: async () => FakeConnection, fallback: async () => {}, ...entry });
 }
 
 /** The connection of the last socket, once it is made. */

@@ -40,7 +40,7 @@ test("the options reach the connection as it reads them", async () => {
 
 test("options that cannot work throw at once", () => {
   assert.throws(() => new TokenSocket(), code("options"));
-  assert.throws(() => new TokenSocket({ host, transports: ["xhr-polling" as "websocket"] }), code("options"));
+  assert.throws(() => new TokenSocket({ host, transports: ["jsonp-polling" as "websocket"] }), code("options"));
   assert.throws(() => new TokenSocket({ host, tokenRequest: "pigeon" as "cors" }), code("options"));
 });
 

@@ -12,6 +12,8 @@ const OPTIONS = {
   headers: "object",
   fetch: "function",
   WebSocket: "function",
+  fallback: "function",
+  transports: "object",
   ping: MILLIS,
   pongTimeout: MILLIS,
   connectTimeout: MILLIS,

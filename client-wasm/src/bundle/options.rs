@@ -72,7 +72,7 @@ fn target(options: &JsValue) -> Target {
     Target {
         token: TokenSource { url: text(options, "tokenUrl"), means },
         socket_url: text(options, "socketUrl"),
-        web_socket: value(options, "WebSocket"),
+        ways: options.clone(),
     }
 }
 

@@ -17,7 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use tokensocket_protocol::client::{CallId, ConnectionError, Output, Session, State};
+use tokensocket_protocol::client::{CallId, Output, Session, State};
 use wasm_bindgen::JsValue;
 
 pub(crate) use self::face::{Face, Framing};
@@ -26,7 +26,7 @@ use crate::listener::Listener;
 use crate::page::PageHints;
 use crate::timer::{Timer, now};
 use crate::token::{TokenRequest, TokenSource};
-use crate::transport::{Listeners, Transport};
+use crate::transport::{Closed, Listeners, Transport};
 
 /// How long the end waits for the server to close as well.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -35,10 +35,10 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Target {
     /// How to ask for tokens.
     pub(crate) token: TokenSource,
-    /// The WebSocket's absolute URL.
+    /// The WebSocket's absolute URL; the other transports' are beside it.
     pub(crate) socket_url: String,
-    /// A constructor like `WebSocket`; undefined for the page's own.
-    pub(crate) web_socket: JsValue,
+    /// By what means it may be reached: see transport.js.
+    pub(crate) ways: JsValue,
 }
 
 /// A session at work. Dropped, it closes at once and tells nobody.
@@ -55,6 +55,8 @@ struct Inner<C: Framing, F: Face<C>> {
     page: RefCell<Option<PageHints>>,
     answered: Listener,
     listeners: Listeners,
+    _received: Listener,
+    _published: Listener,
     token_request: RefCell<Option<TokenRequest>>,
     transport: RefCell<Option<Rc<Transport>>>,
     /// The loop runs, further down the stack.
@@ -75,6 +77,7 @@ impl<C: Framing + 'static, F: Face<C>> Driver<C, F> {
     pub(crate) fn start(session: Session<C>, target: Target, face: F) -> Self {
         let inner = Rc::new_cyclic(|weak| {
             let listener = |handle: fn(&Rc<Inner<C, F>>, JsValue)| listener(weak.clone(), handle);
+            let (received, published) = (listener(Inner::received), listener(Inner::published));
             Inner {
                 face,
                 target,
@@ -85,9 +88,11 @@ impl<C: Framing + 'static, F: Face<C>> Driver<C, F> {
                 answered: listener(Inner::answered),
                 listeners: Listeners {
                     opened: listener(|inner, _| inner.opened()),
-                    received: listener(Inner::received),
+                    received: C::reader(&received, &published),
                     closed: listener(Inner::closed),
                 },
+                _received: received,
+                _published: published,
                 token_request: RefCell::new(None),
                 transport: RefCell::new(None),
                 draining: Cell::new(false),
@@ -123,6 +128,12 @@ impl<C: Framing + 'static, F: Face<C>> Driver<C, F> {
     /// Asks the session something; `None` while it is being told something.
     pub(crate) fn ask<R>(&self, question: impl FnOnce(&Session<C>) -> R) -> Option<R> {
         self.inner.session.try_borrow().ok().map(|session| question(&session))
+    }
+
+    /// The name of the transport by which something was heard last.
+    #[cfg(feature = "typed")]
+    pub(crate) fn transport(&self) -> Option<String> {
+        crate::transport::name(&self.inner.target.ways)
     }
 
     /// Whom it tells.
@@ -188,8 +199,8 @@ impl<C: Framing + 'static, F: Face<C>> Inner<C, F> {
                 self.token_request.replace(Some(request));
             }
             Output::Open => {
-                let Target { web_socket, socket_url, .. } = &self.target;
-                let transport = Transport::open(web_socket, socket_url, &self.listeners);
+                let Target { ways, socket_url, .. } = &self.target;
+                let transport = Transport::open(ways, socket_url, &self.listeners);
                 self.transport.replace(Some(Rc::new(transport)));
             }
             Output::Send(text) => {
@@ -266,17 +277,32 @@ impl<C: Framing + 'static, F: Face<C>> Inner<C, F> {
         self.advance(Session::handle_opened);
     }
 
-    fn received(self: &Rc<Self>, event: JsValue) {
-        if let Some(text) = C::receive(event) {
+    fn received(self: &Rc<Self>, message: JsValue) {
+        if let Some(text) = C::receive(message) {
             self.advance(|session, now| session.handle_text(now, &text));
         }
+    }
+
+    /// The short way, since publications are most of what comes: no time is asked for, nothing is queued.
+    /// What the face requests meanwhile is done after it was told, as on the long way.
+    fn published(self: &Rc<Self>, message: JsValue) {
+        let take = || self.session.try_borrow_mut().is_ok_and(|mut session| session.handle_publication());
+        if self.draining.get() || !take() {
+            return self.received(message);
+        }
+        self.draining.set(true);
+        self.face.tell(C::publication(message));
+        self.draining.set(false);
+        self.drain();
     }
 
     fn closed(self: &Rc<Self>, closed: JsValue) {
         self.transport.take();
         if self.end.get() == End::NotYet {
-            let why: ConnectionError = Transport::why_closed(closed);
-            self.advance(|session, now| session.handle_closed(now, why));
+            self.advance(|session, now| match Transport::closed(closed) {
+                Closed::Lost(why) => session.handle_closed(now, why),
+                Closed::Detour => session.handle_detour(),
+            });
         } else {
             self.timer.arm(now());
         }

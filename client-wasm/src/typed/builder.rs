@@ -16,6 +16,7 @@ use super::address::Address;
 use super::ears::Ears;
 use super::error::BuildError;
 use super::socket::{Actions, Shared, TokenSocket};
+use super::transports::{self, Transport};
 use crate::driver::{Driver, Target};
 use crate::token::{Means, TokenSource};
 
@@ -30,7 +31,7 @@ pub enum TokenBy {
     Jsonp,
 }
 
-/// Whether cookies go along with the token request: see `RequestCredentials` of the Fetch standard.
+/// Whether cookies go along with requests: see `RequestCredentials` of the Fetch standard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Credentials {
     /// To the page's own origin only.
@@ -52,6 +53,7 @@ pub struct Builder {
     token_by: TokenBy,
     credentials: Credentials,
     headers: Vec<(String, String)>,
+    transports: Vec<Transport>,
     actions: Actions,
     state: StateMap,
     subscription_items: usize,
@@ -74,6 +76,7 @@ impl Builder {
             token_by: TokenBy::default(),
             credentials: Credentials::default(),
             headers: Vec::new(),
+            transports: Vec::new(),
             actions: Actions::new(),
             state: StateMap::default(),
             subscription_items: 256,
@@ -109,7 +112,7 @@ impl Builder {
         self
     }
 
-    /// Whether cookies go along with the token request. Default: to the page's own origin only.
+    /// Whether cookies go along with requests. Default: to the page's own origin only.
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = credentials;
         self
@@ -119,6 +122,16 @@ impl Builder {
     /// none.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// The transports to use, best first. When nothing is heard by one, the next is tried in the same attempt:
+    /// at once where it fails, and otherwise after half of the time that the attempt has left for it and those
+    /// behind it. What worked is tried first for an hour, also by the origin's other pages; when it fails, the
+    /// others follow from the top. Default: [`Transport::WebSocket`], [`Transport::XhrStreaming`],
+    /// [`Transport::XhrPolling`].
+    pub fn transports(mut self, transports: impl IntoIterator<Item = Transport>) -> Self {
+        self.transports = transports.into_iter().collect();
         self
     }
 
@@ -217,18 +230,18 @@ impl Builder {
         };
         let address = Address::new(&self.address, &self.token_path, &self.socket_prefix, &query)?;
         self.actions.check(&self.state)?;
+        let credentials = credentials(self.credentials);
+        let ways = transports::ways(&self.transports, self.session.connect_timeout, &credentials);
         let means = match self.token_by {
-            TokenBy::Fetch => Means::Fetch {
-                headers: headers(&self.headers),
-                credentials: credentials(self.credentials),
-                fetch: JsValue::UNDEFINED,
-            },
+            TokenBy::Fetch => {
+                Means::Fetch { headers: headers(&self.headers), credentials, fetch: JsValue::UNDEFINED }
+            }
             TokenBy::Jsonp => Means::Jsonp,
         };
         let target = Target {
             token: TokenSource { url: address.token_url, means },
             socket_url: address.socket_url,
-            web_socket: JsValue::UNDEFINED,
+            ways,
         };
         // Names of requests have to differ on one connection, and delays between clients; no more.
         let mut random = Rng::with_seed(js_sys::Math::random().to_bits());

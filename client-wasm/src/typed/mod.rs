@@ -15,9 +15,11 @@ mod error;
 mod rpc;
 mod socket;
 mod subscription;
+mod transports;
 
 pub use builder::{Builder, Credentials, TokenBy};
 pub use error::BuildError;
 pub use rpc::Rpc;
 pub use socket::{Actions, TokenSocket};
 pub use subscription::Subscription;
+pub use transports::Transport;

@@ -18,6 +18,7 @@ use super::builder::Builder;
 use super::ears::{Ears, Outcome, Waiter};
 use super::rpc::Rpc;
 use super::subscription::Subscription;
+use super::transports::Transport;
 use crate::driver::Driver;
 
 /// Actions that a server may call on a client.
@@ -63,6 +64,12 @@ impl TokenSocket {
     /// Where the connection stands.
     pub fn state(&self) -> ConnectionState {
         self.ears().status.borrow().state
+    }
+
+    /// By what it is connected; `None` unless the state is [`ConnectionState::Ready`].
+    pub fn transport(&self) -> Option<Transport> {
+        let name = self.shared.driver.transport().filter(|_| self.state() == ConnectionState::Ready)?;
+        Transport::named(&name)
     }
 
     /// Calls the server's action `path` with `data`; its answer is read as a `T`.

@@ -27,12 +27,13 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wa
 
 static PAGE: File = file::file!("index.html", "text/html; charset=utf-8");
 
-static FILES: [File; 5] = [
+static FILES: [File; 6] = [
     file::file!("console.js", "text/javascript; charset=utf-8"),
     file::file!("console.css", "text/css; charset=utf-8"),
     file::file!("icon.svg", "image/svg+xml"),
     file::file!("tokensocket.mjs", "text/javascript; charset=utf-8"),
     file::file!("tokensocket_bg.wasm", "application/wasm"),
+    file::file!("fallback.mjs", "text/javascript; charset=utf-8"),
 ];
 
 /// Whether the client asks for a page, as browsers do, rather than for whatever there is.

@@ -4,6 +4,7 @@ export type { Events } from "./events.js";
 export { TokenSocketError, type ErrorCode, type ErrorContext } from "./error.js";
 export type { Subscription } from "./subscription.js";
 export type { Options } from "./options.js";
+export type { TransportName } from "./transports.js";
 export type { Answer } from "./actions.js";
 export type { Action, Actions, BroadcastOf, CallArguments, Callback, CallOptions, ChannelName, DataOf, DoneCallback, MessageArguments, MessageOf, Path, ResultOf, UntypedActions, } from "./types.js";
 export type { State } from "./wasm/connection.js";

@@ -1,5 +1,6 @@
 import { TokenSocketError } from "./error.js";
-import type { WasmSource } from "./wasm/load.js";
+import { type TransportName } from "./transports.js";
+import { type WasmSource } from "./wasm/load.js";
 /** How to reach the server, and how to behave. All times are in milliseconds. */
 export interface Options {
     /**
@@ -56,19 +57,25 @@ export interface Options {
      */
     tokenRequest?: "cors" | "jsonp";
     /**
-     * Which token requests carry the visitor's cookies, as in `fetch`; a script always does. For `"include"` on
-     * another origin the server must name this one. Default: `"same-origin"`.
+     * Which requests carry the visitor's cookies, as in `fetch`; a script always does. For `"include"` on another
+     * origin the server must name this one. Default: `"same-origin"`.
      */
     credentials?: "omit" | "same-origin" | "include";
     /** Headers of the token request; not sent with `"jsonp"`. Default: none. */
     headers?: Record<string, string>;
-    /** The transports to use. There is one: `["websocket"]`, the default. */
-    transports?: readonly "websocket"[];
+    /**
+     * The transports to use, best first. When nothing is heard by one, the next is tried in the same attempt: at once
+     * where it fails, and otherwise after half of the time that the attempt has left for it and those behind it.
+     * What worked is tried first for an hour, also by the origin's other pages; when it fails, the others follow from the
+     * top. All but a WebSocket are HTTP requests, for which {@link credentials} and {@link fetch} count as well.
+     * Default: `["websocket", "xhr-streaming", "xhr-polling"]`.
+     */
+    transports?: readonly TransportName[];
     /** Whether to tell the server which client this is; the original clients do not. Default: true. */
     hello?: boolean;
     /** The class of WebSockets to use. Default: the global one; in Node.js without one, that of the package `ws`. */
     WebSocket?: new (url: string, protocols?: string[]) => object;
-    /** What asks for tokens. Default: the global `fetch`. */
+    /** What makes requests, for tokens and in place of a WebSocket. Default: the global `fetch`. */
     fetch?: (url: string, init?: RequestInit) => Promise<Response>;
     /**
      * Where to load the WebAssembly part from: its address, an answer of `fetch`, its bytes, or the compiled
@@ -80,6 +87,9 @@ export interface Options {
     ready?: (error?: TokenSocketError) => void;
     /** A listener of the event `reconnect`, as {@link TokenSocket.onreconnect} adds it. */
     onreconnect?: (error?: TokenSocketError) => void;
-    /** Not used: settings of SockJS, which the original client takes. */
+    /**
+     * Settings of SockJS, which the original client takes. Only its `transports` counts, where {@link transports} is
+     * not given: of SockJS's other transports the kind, such as `xhr-polling` for `jsonp-polling`.
+     */
     sockjs?: unknown;
 }

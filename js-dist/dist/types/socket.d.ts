@@ -2,6 +2,7 @@ import { TokenSocketError } from "./error.js";
 import type { Events } from "./events.js";
 import { type Options } from "./options.js";
 import type { Subscription } from "./subscription.js";
+import type { TransportName } from "./transports.js";
 import type { Actions, BroadcastOf, CallArguments, Callback, CallOptions, ChannelName, DataOf, DoneCallback, Fixed, MessageArguments, MessageOf, Path, ResultOf } from "./types.js";
 import type { State } from "./wasm/connection.js";
 /**
@@ -44,6 +45,8 @@ export declare class TokenSocket<ServerActions = unknown, ClientActions = unknow
      * (waiting to try again), or `ended` for good. The event `state` tells of changes.
      */
     get state(): State;
+    /** By what it is connected; undefined unless the state is `ready`. */
+    get transport(): TransportName | undefined;
     /**
      * Waits for the first attempt to connect: resolves when the socket is ready, rejects with a
      * {@link TokenSocketError} when the attempt failed (the socket still tries again, unless its state is

@@ -25,7 +25,7 @@ export declare class Subscription<T = unknown> implements AsyncIterableIterator<
      */
     readonly ready: Promise<void>;
     /** How many messages were dropped because they were not read fast enough. */
-    missed: number;
+    get missed(): number;
     /** Stops this subscription. The channel itself is unsubscribed when no other subscription to it is left. */
     unsubscribe(): void;
     /** The next message. What `for await` calls. */

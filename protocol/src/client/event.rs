@@ -18,7 +18,8 @@ pub enum Output<C: Codec> {
     /// Ask for a token, then call [`handle_token`](super::Session::handle_token).
     RequestToken,
     /// Open a transport, then call [`handle_opened`](super::Session::handle_opened), or
-    /// [`handle_closed`](super::Session::handle_closed) when it cannot be opened.
+    /// [`handle_closed`](super::Session::handle_closed) when it cannot be opened, or
+    /// [`handle_detour`](super::Session::handle_detour) when there is another one to try.
     Open,
     /// Send a text over the transport.
     Send(C::Text),

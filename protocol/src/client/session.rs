@@ -203,6 +203,19 @@ impl<C: Codec> Session<C> {
         }
     }
 
+    /// The transport is gone, nothing was heard by it, and the driver knows another one that may serve: the
+    /// attempt goes on in what is left of its time. The token is used again, unless it was sent.
+    pub fn handle_detour(&mut self) {
+        match self.phase {
+            Phase::AwaitOpen { .. } => self.outputs.push_back(Output::Open),
+            Phase::AwaitAuth { deadline, .. } => {
+                self.enter(Phase::AwaitToken { deadline });
+                self.outputs.push_back(Output::RequestToken);
+            }
+            _ => {}
+        }
+    }
+
     /// The time that [`poll_timeout`](Self::poll_timeout) named has come. Harmless when it has not.
     pub fn handle_timeout(&mut self, now: Duration) {
         for call in self.calls.expired(now) {

@@ -201,6 +201,51 @@ fn an_attempt_that_hangs_at_any_step_is_given_up() {
 }
 
 #[test]
+fn a_detour_before_auth_opens_again_with_the_same_token() {
+    let mut driver = Driver::new(Config::default());
+    driver.start();
+    driver.session.handle_token(driver.now, Ok("first".to_owned()));
+    driver.drain();
+    driver.session.handle_detour();
+    driver.drain();
+    assert_eq!((driver.token_requests, driver.opens), (1, 2));
+    driver.session.handle_opened(driver.now);
+    driver.drain();
+    assert_eq!(driver.sent[0]["token"], "first");
+    driver.answer_auth(&json!({ "resp": "success" }));
+    assert_eq!(driver.take_events(), [Event::Ready(Ok(()))], "nobody heard of it");
+}
+
+#[test]
+fn a_detour_after_auth_was_sent_asks_for_a_new_token() {
+    let mut driver = Driver::new(Config::default());
+    driver.start();
+    driver.open();
+    driver.session.handle_detour();
+    driver.drain();
+    assert_eq!((driver.token_requests, driver.opens), (2, 1));
+    assert_eq!((driver.session.state(), driver.closes.len()), (State::Connecting, 0));
+    driver.let_in();
+    assert_eq!(driver.take_sent(), ["auth", "auth"]);
+    assert_eq!(driver.take_events(), [Event::Ready(Ok(()))], "nobody heard of it");
+}
+
+#[test]
+fn detours_do_not_lengthen_an_attempt_and_mean_nothing_outside_one() {
+    let mut driver = Driver::new(Config::default());
+    driver.start();
+    let deadline = driver.session.poll_timeout();
+    driver.open();
+    driver.session.handle_detour();
+    driver.drain();
+    assert_eq!(driver.session.poll_timeout(), deadline);
+    driver.let_in();
+    driver.session.handle_detour();
+    driver.drain();
+    assert_eq!((driver.session.state(), driver.token_requests), (State::Ready, 2));
+}
+
+#[test]
 fn pings_as_often_as_told_and_a_missing_pong_means_dead() {
     let mut config = Config::default();
     config.ping = Some(SECOND);

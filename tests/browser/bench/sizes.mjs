@@ -15,6 +15,7 @@ const packages = path.resolve(import.meta.dirname, "../node_modules");
 /** The files of each entry of ours. */
 const OURS = {
   "tokensocket, ESM": ["tokensocket.mjs", "tokensocket_bg.wasm"],
+  "tokensocket, without a WebSocket": ["fallback.mjs"],
   "tokensocket/inline": ["inline.mjs"],
   "tokensocket.min.js": ["tokensocket.min.js"],
 };

@@ -369,7 +369,7 @@ describe("the console", () => {
     const server = await gateway(t);
     await promisify(execFile)("npm", ["run", "check"], { cwd: sources });
     const { request } = await freshContext(t);
-    for (const name of ["console.js", "console.css", "tokensocket.mjs", "tokensocket_bg.wasm"]) {
+    for (const name of ["console.js", "console.css", "tokensocket.mjs", "tokensocket_bg.wasm", "fallback.mjs"]) {
       const plain = await (await fetch(`${server.origin}/console/${name}`, { headers: { "accept-encoding": "identity" } })).arrayBuffer();
       const gzip = await request.get(`${server.origin}/console/${name}.gz`);
       assert.equal(gzip.status(), 404);

@@ -1,4 +1,5 @@
-// A page that imports the installed package, built by each bundler, calls `echo`.
+// A page that imports the installed package, built by each bundler, calls `echo`; also
+// where there is no WebSocket to be had, for which it has to find another file.
 
 import assert from "node:assert/strict";
 import { copyFile, mkdir, rm } from "node:fs/promises";
@@ -6,6 +7,7 @@ import path from "node:path";
 import { describe, test } from "node:test";
 import { servedByVite, withEsbuild, withVite, withWebpack } from "../consumers/builds.mjs";
 import { freshContext } from "../harness/chromium.mjs";
+import { gate } from "../harness/gate.mjs";
 import { installedPackage } from "../harness/package.mjs";
 import { playground } from "../harness/program.mjs";
 import { shared } from "../harness/shared.mjs";
@@ -59,8 +61,14 @@ async function project(t, name) {
   return root;
 }
 
-/** Opens the page and waits for the answer in its title. */
+/** The page calls `echo`, by a WebSocket and where there is none. */
 async function callsEcho(t, origin, server) {
+  await echoed(t, origin, server);
+  await echoed(t, origin, await gate(t, server, { webSockets: "refused" }));
+}
+
+/** Opens the page and waits for the answer in its title. */
+async function echoed(t, origin, server) {
   const context = await freshContext(t);
   const page = await context.newPage();
   const errors = [];

@@ -10,6 +10,7 @@ import { useWasm } from "../wasm/load.js";
 useWasm({
   source: () => readFile(new URL("./tokensocket_bg.wasm", import.meta.url)),
   start: async (module) => withWebSocket(await start(module), await findWebSocket()),
+  fallback: () => import("tokensocket-fallback"),
 });
 
 async function findWebSocket(): Promise<unknown> {
@@ -19,9 +20,10 @@ async function findWebSocket(): Promise<unknown> {
 /** The same class for who gives no WebSocket. Called with `new`, a function may return another object. */
 function withWebSocket(Connection: ConnectionClass, found: unknown): ConnectionClass {
   function Wrapped(options: RawOptions, host: Host) {
-    const WebSocket = options.WebSocket ?? found;
-    if (!WebSocket) throw new Error("this Node.js has no WebSocket: npm install ws, or use Node.js 22 or later");
-    return new Connection({ ...options, WebSocket }, host);
+    options.WebSocket ??= found;
+    const isWanted = options.transports?.includes("websocket") ?? true;
+    if (isWanted && !options.WebSocket) throw new Error("this Node.js has no WebSocket: npm install ws, or use Node.js 22 or later");
+    return new Connection(options, host);
   }
   return Wrapped as unknown as ConnectionClass;
 }

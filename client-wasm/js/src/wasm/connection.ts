@@ -2,6 +2,7 @@
  * The face of the WebAssembly part: what `client-wasm/src/bundle` exports, and what it wants to be given.
  * Nothing here is for users of the package.
  */
+import type { TransportName } from "../transports.js";
 
 /** Where a socket stands. */
 export type State = "connecting" | "ready" | "disconnected" | "ended";
@@ -49,6 +50,11 @@ export interface RawOptions {
   headers?: Record<string, string> | undefined;
   WebSocket?: unknown;
   fetch?: unknown;
+  transports?: readonly TransportName[] | undefined;
+  /** Loads what is needed where there is no WebSocket to be had. Without it there is nothing but a WebSocket. */
+  fallback?: (() => Promise<unknown>) | undefined;
+  /** Written by the WebAssembly part: the transport by which something was heard last. */
+  transport?: TransportName;
 }
 
 /** @internal What a connection tells. No function of it may throw. */

@@ -14,6 +14,8 @@ type Given<T> = T | PromiseLike<T>;
 export interface WasmEntry {
   source: () => Given<WasmSource>;
   start: (module: WebAssembly.Module) => Promise<ConnectionClass>;
+  /** Loads the transports without a WebSocket. */
+  fallback: () => Promise<unknown>;
 }
 
 let entry: WasmEntry;
@@ -24,6 +26,9 @@ export function useWasm(used: WasmEntry): void {
   entry = used;
   loading = undefined;
 }
+
+/** @internal What the entry knows of the transports without a WebSocket. */
+export const loadFallback = (): Promise<unknown> => entry.fallback();
 
 /**
  * @internal

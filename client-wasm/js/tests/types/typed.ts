@@ -163,5 +163,5 @@ export async function events(): Promise<void> {
   // @ts-expect-error no such option
   new TokenSocket({ hots: "x" });
   // @ts-expect-error no such transport
-  new TokenSocket({ transports: ["xhr-polling"] });
+  new TokenSocket({ transports: ["jsonp-polling"] });
 }
