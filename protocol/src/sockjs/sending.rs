@@ -5,6 +5,11 @@
 
 use serde::de::IgnoredAny;
 
+use crate::json::string;
+
+/// How much room [`string::unescape`] wants between what it writes and what it reads, in bytes.
+const ROOM: usize = string::WORD;
+
 /// The messages of a body that is JSON: an array of texts, perhaps an empty one.
 ///
 /// For `xhr_send` (SockJS protocol 0.3.3, `XhrPolling.test_invalid_json`, `XhrPolling.test_sending_empty_frame`),
@@ -13,12 +18,37 @@ pub fn messages(body: &[u8]) -> Result<Vec<String>, BadBody> {
     if body.is_empty() {
         return Err(BadBody::NoPayload);
     }
+    if let Some(messages) = compact(body) {
+        return Ok(messages);
+    }
     // All of it is looked at before any of it, so that broken text is told from a wrong type.
     let text = std::str::from_utf8(body).map_err(|_| BadBody::BrokenJson)?;
     serde_json::from_str(text).map_err(|error| match serde_json::from_str::<IgnoredAny>(text) {
         Ok(_) if error.is_data() => BadBody::NoPayload,
         _ => BadBody::BrokenJson,
     })
+}
+
+/// The messages of an array as clients write it, without a space between its texts; `None` for all else, be it
+/// right or wrong.
+fn compact(body: &[u8]) -> Option<Vec<String>> {
+    // Each text is written over what was read before it.
+    let mut bytes = Vec::with_capacity(ROOM + body.len());
+    bytes.resize(ROOM, 0);
+    bytes.extend_from_slice(body);
+    let mut messages = Vec::new();
+    let mut at = ROOM;
+    let mut before = b'[';
+    while *bytes.get(at)? == before && *bytes.get(at + 1)? == b'"' {
+        let to = at + 2 - ROOM;
+        let (end, behind) = string::unescape(&mut bytes, at + 2, to).ok()?;
+        messages.push(std::str::from_utf8(&bytes[to..end]).ok()?.to_owned());
+        if bytes[behind..] == *b"]" {
+            return Some(messages);
+        }
+        (at, before) = (behind, b',');
+    }
+    None
 }
 
 /// The messages of a body that is a form, in its field `d`: for `jsonp_send` where its body [is a
@@ -57,8 +87,14 @@ fn essence(content_type: Option<&str>) -> &str {
 
 /// Decodes a name or a value of a form. Bytes stay bytes: what is broken text is found out later.
 fn decode(part: &[u8]) -> Vec<u8> {
-    let spaced: Vec<u8> = part.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
-    percent_encoding::percent_decode(&spaced).collect()
+    let mut decoded = Vec::with_capacity(part.len());
+    for (at, piece) in part.split(|byte| *byte == b'+').enumerate() {
+        if at > 0 {
+            decoded.push(b' ');
+        }
+        decoded.extend(percent_encoding::percent_decode(piece));
+    }
+    decoded
 }
 
 /// Why a body has no messages. The texts are the protocol's (`XhrPolling.test_invalid_json`).
@@ -77,6 +113,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::json::tests::{mangled, near_json};
 
     fn texts(texts: &[&str]) -> Vec<String> {
         texts.iter().map(|&text| text.to_owned()).collect()
@@ -163,6 +200,23 @@ mod tests {
         fn takes_any_bytes(body in prop::collection::vec(any::<u8>(), 0..60)) {
             let _ = messages(&body);
             let _ = form(&body);
+        }
+
+        #[test]
+        fn takes_what_serde_json_takes(bytes in prop::collection::vec(any::<u8>(), 0..40), near in near_json(), text in mangled()) {
+            let quoted = serde_json::to_string(&[&near, &text]).unwrap_or_default();
+            for body in [
+                bytes.clone(),
+                [b"[\"", &bytes[..], b"\",\"a\"]"].concat(),
+                [b"[\"a\",\"", &bytes[..], b"\"]"].concat(),
+                format!("[\"a\",\"{near}\"]").into_bytes(),
+                format!("[\"{text}\",\"{near}\"]").into_bytes(),
+                format!("[{near},{text}]").into_bytes(),
+                quoted.into_bytes(),
+            ] {
+                let expected = std::str::from_utf8(&body).ok().and_then(|text| serde_json::from_str(text).ok());
+                prop_assert_eq!(messages(&body).ok(), expected, "{}", String::from_utf8_lossy(&body));
+            }
         }
     }
 }

@@ -23,9 +23,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tower_service::Service;
 
-use super::Http;
 use super::body::ResponseBody;
-use super::service::{RemoteAddress, TokenSocketService};
+use super::service::RemoteAddress;
+use super::{Head, Http};
 
 /// How long a client may take to send a request's head, and a connection may idle between requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -141,8 +141,9 @@ fn respond<B, S: Others<B>>(http: &Arc<Http>, request: Request<Incoming>, others
             Box::pin(async move { Ok(answered.await?.map(Either::Right)) })
         }
         _ => {
-            let answered = TokenSocketService(Arc::clone(http)).call(request);
-            Box::pin(async move { Ok(answered.await?.map(Either::Left)) })
+            let http = Arc::clone(http);
+            let (mut head, body) = Head::of(request);
+            Box::pin(async move { Ok(http.respond(&mut head, body).await.map(Either::Left)) })
         }
     }
 }
@@ -166,6 +167,8 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD)
+        // Answers are small: copied behind their heads, they go out in one plain write.
+        .writev(false)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);

@@ -48,8 +48,16 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let http = Arc::clone(&self.0);
+        let (mut head, body) = Head::of(request);
+        Box::pin(async move { Ok(http.respond(&mut head, body).await) })
+    }
+}
+
+impl Head {
+    /// Takes a request apart. The peer's address is where [`RemoteAddress`] says.
+    pub(super) fn of<B>(request: Request<B>) -> (Self, B) {
         let (mut parts, body) = request.into_parts();
-        let mut head = Head {
+        let head = Self {
             method: parts.method,
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
@@ -57,6 +65,6 @@ where
             on_upgrade: parts.extensions.remove::<OnUpgrade>(),
             headers: parts.headers,
         };
-        Box::pin(async move { Ok(http.respond(&mut head, body).await) })
+        (head, body)
     }
 }
