@@ -195,7 +195,7 @@ impl ServerBuilder {
     }
 
     /// Offers a SockJS endpoint by itself under `prefix`, without tokens. The session closes when the
-    /// handler returns.
+    /// handler returns. A server that has such endpoints and no authenticator offers nothing else.
     pub fn sockjs<F, Fut>(self, prefix: &str, handler: F) -> Self
     where
         F: Fn(SockJsSocket) -> Fut + Send + Sync + 'static,
@@ -336,7 +336,7 @@ impl ServerBuilder {
 
     /// Checks it all and makes the server.
     pub fn build(mut self) -> Result<Server, BuildError> {
-        if self.access.authenticator.is_none() {
+        if self.access.authenticator.is_none() && self.services.is_empty() {
             return Err(BuildError::NoAuthenticator);
         }
         self.check_paths()?;

@@ -10,7 +10,7 @@ use crate::token::TokenStoreError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// Nobody said who may have a token.
+    /// Nobody said who may have a token, and there is no SockJS endpoint that wants none.
     #[error(
         "who may have a token? Call `.authenticate(…)`, or `.authenticate_anyone()` to issue one to everybody"
     )]

@@ -102,3 +102,15 @@ async fn as_a_tower_service() {
     });
     serves_every_transport(Node::mounted(server, address, task)).await;
 }
+
+#[tokio::test]
+async fn by_itself_without_tokens_or_sockets() {
+    let services = Services::of(Server::builder().sockjs("/echo", echo)).await;
+    let session = services.session("/echo");
+    assert_eq!(Receiver::Xhr.poll(&session).await, "o");
+    session.send("[\"a\"]").await;
+    assert_eq!(Receiver::Xhr.poll(&session).await, "a[\"a\"]");
+    for path in ["/socket/token", "/sockets/info", "/sockets"] {
+        assert_eq!(services.send(Request::get(path)).await.status, 404, "{path}");
+    }
+}

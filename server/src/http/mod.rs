@@ -111,11 +111,13 @@ impl Http {
 
     fn endpoint<'a>(&'a self, path: &'a str) -> Option<Endpoint<'a>> {
         let config = &self.shared.node.config;
-        if path == config.token_path {
-            return Some(Endpoint::Token);
-        }
-        if let Some(rest) = below(path, &config.socket_prefix) {
-            return Some(Endpoint::Sockets(rest));
+        if self.shared.node.access.authenticator.is_some() {
+            if path == config.token_path {
+                return Some(Endpoint::Token);
+            }
+            if let Some(rest) = below(path, &config.socket_prefix) {
+                return Some(Endpoint::Sockets(rest));
+            }
         }
         self.services.iter().find_map(|(prefix, endpoint, handler)| {
             below(path, prefix).map(|rest| Endpoint::Service(endpoint, handler, rest))
