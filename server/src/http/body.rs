@@ -1,14 +1,21 @@
-//! The bodies of responses: whole, or a SockJS session's frames as they come.
+//! The bodies of requests, whosever they are; and of responses: whole, or a SockJS session's frames as they
+//! come.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::transport::sockjs::exchange::receiver::Receiver;
+
+/// The body of a request, of whichever HTTP library.
+pub(crate) trait RequestBody: Body<Data: Buf, Error: Into<Box<dyn Error + Send + Sync>>> {}
+
+impl<B: Body<Data: Buf, Error: Into<Box<dyn Error + Send + Sync>>>> RequestBody for B {}
 
 /// The body of a server's response. It never fails; dropped early it may end a SockJS session.
 #[derive(Debug)]

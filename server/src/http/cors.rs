@@ -11,7 +11,9 @@ const ANYBODY: HeaderValue = HeaderValue::from_static("*");
 /// Which origins may ask for tokens from a page.
 ///
 /// Credentials, such as cookies, are allowed for named origins only. An authenticator that trusts cookies
-/// must name its origins: with [`AllowedOrigins::any`], any page can have its visitor's token by JSONP.
+/// must name its origins: with [`AllowedOrigins::any`], any page can have its visitor's token by JSONP. SockJS's
+/// requests, which clients send with credentials, may carry them from every allowed origin: nothing there goes by
+/// a cookie.
 #[derive(Debug, Clone, Default)]
 pub struct AllowedOrigins(Allowed);
 

@@ -11,20 +11,18 @@ pub(crate) mod service;
 pub(crate) mod sockjs;
 pub(crate) mod upgrade;
 
-use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 use serde_json::json;
 
 use crate::session::driver::Shared;
 use crate::token::endpoint;
 use crate::transport::sockjs::service::{Handler, Service};
-use body::ResponseBody;
+use body::{RequestBody, ResponseBody};
 use cors::AllowedOrigins;
 use upgrade::{Refusal, TokenSocket};
 
@@ -66,10 +64,7 @@ impl Http {
     }
 
     /// Answers a request; 404 for paths that are not this server's.
-    pub(crate) async fn respond<B>(&self, head: &mut Head, body: B) -> Response<ResponseBody>
-    where
-        B: Body<Data: Buf, Error: Into<Box<dyn Error + Send + Sync>>>,
-    {
+    pub(crate) async fn respond(&self, head: &mut Head, body: impl RequestBody) -> Response<ResponseBody> {
         let path = head.path.clone();
         match self.endpoint(&path) {
             // Boxed, so that all other requests take less memory.

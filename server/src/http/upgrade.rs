@@ -10,14 +10,14 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
 use tokio::net::TcpStream;
 
+use super::Head;
 use super::body::ResponseBody;
-use crate::format::Format;
 use crate::session::driver::{Driver, Shared};
 use crate::transport::Transport;
 use crate::transport::sockjs::{self, websocket::SockJsWebSocket};
@@ -45,40 +45,35 @@ impl Accept for TokenSocket {
 /// Why a request cannot become a WebSocket: its status and what to say.
 pub(crate) struct Refusal(pub(crate) StatusCode, pub(crate) &'static str);
 
-/// Which versions of WebSocket are understood.
+/// How messages travel on the WebSocket that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Versions {
-    /// That of RFC 6455.
-    Rfc,
-    /// Its last drafts as well, which frame messages in the same way and were shipped in browsers
-    /// (draft-ietf-hybi-thewebsocketprotocol-07 and -08).
-    Drafts,
+pub(crate) enum Framing {
+    /// Each text frame is one.
+    Raw,
+    /// In SockJS's frames.
+    SockJs,
 }
 
-impl Versions {
-    fn have(self, version: &[u8]) -> bool {
-        version == b"13" || self == Self::Drafts && matches!(version, b"7" | b"8")
+impl Framing {
+    /// Whether a version of WebSocket is understood: for SockJS also the last drafts, which frame messages in the
+    /// same way and were shipped in browsers (draft-ietf-hybi-thewebsocketprotocol-07 and -08).
+    fn takes_version(self, version: &[u8]) -> bool {
+        version == b"13" || self == Self::SockJs && matches!(version, b"7" | b"8")
     }
 }
 
 /// A request that may become a WebSocket.
 #[derive(Debug)]
 pub(crate) struct Upgrade {
-    on_upgrade: OnUpgrade,
+    stream: OnUpgrade,
     accept_key: HeaderValue,
+    framing: Framing,
 }
 
 impl Upgrade {
-    /// Checks the handshake.
-    pub(crate) fn check(
-        method: &Method,
-        headers: &HeaderMap,
-        on_upgrade: Option<OnUpgrade>,
-        versions: Versions,
-    ) -> Result<Self, Refusal> {
-        if method != Method::GET {
-            return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket begins with GET"));
-        }
+    /// Checks the handshake of a `GET`.
+    pub(crate) fn check(head: &mut Head, framing: Framing) -> Result<Self, Refusal> {
+        let headers = &head.headers;
         if !has_token(headers, &header::UPGRADE, "websocket") {
             return Err(Refusal(StatusCode::BAD_REQUEST, "Can \"Upgrade\" only to \"WebSocket\"."));
         }
@@ -86,7 +81,7 @@ impl Upgrade {
             return Err(Refusal(StatusCode::BAD_REQUEST, "\"Connection\" must be \"Upgrade\"."));
         }
         let version = headers.get(header::SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes);
-        if !version.is_some_and(|version| versions.have(version)) {
+        if !version.is_some_and(|version| framing.takes_version(version)) {
             return Err(Refusal(StatusCode::UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13"));
         }
         // 16 bytes in base64: 22 characters and two equals signs.
@@ -96,29 +91,24 @@ impl Upgrade {
         };
         let accept_key = HeaderValue::from_str(&accept_key(key))
             .map_err(|_| Refusal(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64"))?;
-        let Some(on_upgrade) = on_upgrade else {
+        let Some(stream) = head.on_upgrade.take() else {
             return Err(Refusal(
                 StatusCode::BAD_REQUEST,
                 "this HTTP version cannot be upgraded: use HTTP/1.1",
             ));
         };
-        Ok(Self { on_upgrade, accept_key })
+        Ok(Self { stream, accept_key, framing })
     }
 
     /// Answers 101 and hands the connection to `accept`, in a task of `shared`'s node.
-    pub(crate) fn accept(
-        self,
-        shared: &Arc<Shared>,
-        format: Format,
-        accept: impl Accept,
-    ) -> Response<ResponseBody> {
+    pub(crate) fn accept(self, shared: &Arc<Shared>, accept: impl Accept) -> Response<ResponseBody> {
         let max_message_bytes = shared.node.config.max_message_bytes;
         let tasks = shared.node.tasks.clone();
-        let on_upgrade = self.on_upgrade;
+        let Self { stream, accept_key, framing } = self;
         shared.node.tasks.spawn(async move {
-            match on_upgrade.await {
+            match stream.await {
                 // The connection gets a task of its own: this one's memory holds the handshake too.
-                Ok(upgraded) => take_over(upgraded, max_message_bytes, format, accept, &tasks),
+                Ok(upgraded) => take_over(upgraded, max_message_bytes, framing, accept, &tasks),
                 Err(error) => tracing::debug!(%error, "an upgrade was not completed"),
             }
         });
@@ -127,7 +117,7 @@ impl Upgrade {
         let headers = response.headers_mut();
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, self.accept_key);
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept_key);
         response
     }
 }
@@ -135,15 +125,13 @@ impl Upgrade {
 fn take_over(
     upgraded: Upgraded,
     max_message_bytes: usize,
-    format: Format,
+    framing: Framing,
     accept: impl Accept,
     tasks: &tokio_util::task::TaskTracker,
 ) {
-    let limit = match format {
-        Format::Raw => max_message_bytes,
-        Format::SockJs | Format::SockJsHixie | Format::Element => {
-            sockjs::inbox::max_frame_bytes(max_message_bytes)
-        }
+    let limit = match framing {
+        Framing::Raw => max_message_bytes,
+        Framing::SockJs => sockjs::inbox::max_frame_bytes(max_message_bytes),
     };
     let (stream, read) = match plain(upgraded) {
         Ok(plain) => plain,
@@ -153,12 +141,12 @@ fn take_over(
                 Ok(parts) => {
                     let stream = Wrapped(parts.io.into_inner());
                     let socket = WebSocket::new(stream, parts.read_buf.to_vec(), limit);
-                    return spawn(socket, max_message_bytes, format, accept, tasks);
+                    return spawn(socket, max_message_bytes, framing, accept, tasks);
                 }
                 Err(upgraded) => upgraded,
             };
             let socket = WebSocket::new(Wrapped(TokioIo::new(upgraded)), Vec::new(), limit);
-            return spawn(socket, max_message_bytes, format, accept, tasks);
+            return spawn(socket, max_message_bytes, framing, accept, tasks);
         }
     };
     if let Err(error) = stream.set_nodelay(true) {
@@ -166,7 +154,7 @@ fn take_over(
     }
     let (reader, writer) = stream.into_split();
     let socket = WebSocket::new(Plain { reader, writer: Some(writer) }, read.to_vec(), limit);
-    spawn(socket, max_message_bytes, format, accept, tasks);
+    spawn(socket, max_message_bytes, framing, accept, tasks);
 }
 
 /// The TCP stream under an upgraded connection, with what was already read of it.
@@ -181,13 +169,13 @@ pub(super) fn plain(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> 
 fn spawn<S: Stream>(
     socket: WebSocket<S>,
     max_message_bytes: usize,
-    format: Format,
+    framing: Framing,
     accept: impl Accept,
     tasks: &tokio_util::task::TaskTracker,
 ) {
-    match format {
-        Format::Raw => drop(tasks.spawn(accept.run(socket))),
-        Format::SockJs | Format::SockJsHixie | Format::Element => {
+    match framing {
+        Framing::Raw => drop(tasks.spawn(accept.run(socket))),
+        Framing::SockJs => {
             drop(tasks.spawn(accept.run(SockJsWebSocket::new(socket, max_message_bytes))));
         }
     }

@@ -13,17 +13,14 @@ mod path;
 mod receive;
 mod send;
 
-use std::error::Error;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
-use http_body::Body;
 
-use super::body::ResponseBody;
-use super::upgrade::{Accept, Refusal, Upgrade, Versions};
+use super::body::{RequestBody, ResponseBody};
+use super::upgrade::{Accept, Framing, Refusal, Upgrade};
 use super::{Head, Http, allow, empty, hixie, refuse};
-use crate::format::Format;
 use crate::node::Node;
 use crate::transport::sockjs::exchange::Limits;
 use crate::transport::sockjs::exchange::table::Table;
@@ -52,18 +49,14 @@ impl Endpoint {
 }
 
 /// Answers a request for what stands at `rest` below the endpoint's prefix. `accept` takes new sessions.
-pub(super) async fn respond<A, B>(
+pub(super) async fn respond<A: Accept>(
     http: &Http,
     endpoint: &Endpoint,
     rest: &str,
     head: &mut Head,
-    body: B,
+    body: impl RequestBody,
     accept: impl Fn(&Http, &Head) -> Result<A, Refusal>,
-) -> Response<ResponseBody>
-where
-    A: Accept,
-    B: Body<Data: Buf, Error: Into<Box<dyn Error + Send + Sync>>>,
-{
+) -> Response<ResponseBody> {
     let options = &endpoint.options;
     let Some(path) = Path::parse(rest) else { return not_found() };
     let is_websocket = matches!(path, Path::RawWebSocket | Path::Session(_, Transport::WebSocket));
@@ -77,8 +70,8 @@ where
         Path::Greeting => info::greeting(),
         Path::Info => info::info(options, &http.origins, head),
         Path::Iframe => endpoint.iframe.respond(head),
-        Path::RawWebSocket => websocket(http, head, Format::Raw, accept),
-        Path::Session(_, Transport::WebSocket) => websocket(http, head, Format::SockJs, accept),
+        Path::RawWebSocket => websocket(http, head, Framing::Raw, accept),
+        Path::Session(_, Transport::WebSocket) => websocket(http, head, Framing::SockJs, accept),
         Path::Session(..) if head.method == Method::OPTIONS => {
             headers::preflight(options, &http.origins, head, "OPTIONS, POST")
         }
@@ -95,10 +88,10 @@ where
 fn websocket<A: Accept>(
     http: &Http,
     head: &mut Head,
-    format: Format,
+    framing: Framing,
     accept: impl Fn(&Http, &Head) -> Result<A, Refusal>,
 ) -> Response<ResponseBody> {
-    if format == Format::SockJs && hixie::is_asked_for(&head.headers) {
+    if framing == Framing::SockJs && hixie::is_asked_for(&head.headers) {
         return match hixie::Upgrade::check(head) {
             Ok(upgrade) => match accept(http, head) {
                 Ok(accept) => upgrade.accept(&http.shared, accept),
@@ -107,10 +100,9 @@ fn websocket<A: Accept>(
             Err(Refusal(status, why)) => failure(status, why),
         };
     }
-    let versions = if format == Format::SockJs { Versions::Drafts } else { Versions::Rfc };
-    match Upgrade::check(&head.method, &head.headers, head.on_upgrade.take(), versions) {
+    match Upgrade::check(head, framing) {
         Ok(upgrade) => match accept(http, head) {
-            Ok(accept) => upgrade.accept(&http.shared, format, accept),
+            Ok(accept) => upgrade.accept(&http.shared, accept),
             Err(Refusal(status, why)) => refuse(status, why),
         },
         Err(Refusal(status, why)) => {

@@ -3,18 +3,16 @@
 //! In: a body. Out: 204 or `ok` when the session has taken all of its messages, and nothing of them
 //! otherwise. The body is bounded in bytes and in time.
 
-use std::error::Error;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::{Response, StatusCode, header};
-use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokensocket_protocol::sockjs::sending;
 
 use super::path::Transport;
 use super::{Endpoint, failure, headers, not_found};
-use crate::http::body::ResponseBody;
+use crate::http::body::{RequestBody, ResponseBody};
 use crate::http::{Head, Http, empty, refuse};
 use crate::transport::sockjs::exchange::Unsent;
 use crate::transport::sockjs::inbox::max_frame_bytes;
@@ -23,17 +21,14 @@ use crate::transport::sockjs::inbox::max_frame_bytes;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Hands the body's messages to the session called `name`.
-pub(super) async fn respond<B>(
+pub(super) async fn respond(
     http: &Http,
     endpoint: &Endpoint,
     name: &str,
     transport: Transport,
     head: &Head,
-    body: B,
-) -> Response<ResponseBody>
-where
-    B: Body<Data: Buf, Error: Into<Box<dyn Error + Send + Sync>>>,
-{
+    body: impl RequestBody,
+) -> Response<ResponseBody> {
     let mut response = match send(http, endpoint, name, transport, head, body).await {
         Err(refused) => refused,
         Ok(()) if transport == Transport::XhrSend => sent(StatusCode::NO_CONTENT, b""),
@@ -54,17 +49,14 @@ fn sent(status: StatusCode, text: &'static [u8]) -> Response<ResponseBody> {
     response
 }
 
-async fn send<B>(
+async fn send(
     http: &Http,
     endpoint: &Endpoint,
     name: &str,
     transport: Transport,
     head: &Head,
-    body: B,
-) -> Result<(), Response<ResponseBody>>
-where
-    B: Body<Data: Buf, Error: Into<Box<dyn Error + Send + Sync>>>,
-{
+    body: impl RequestBody,
+) -> Result<(), Response<ResponseBody>> {
     let exchange = endpoint.table.find(name).ok_or_else(not_found)?;
     let content_type = head.headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap_or("?"));
     let is_form = transport == Transport::JsonpSend && sending::is_form(content_type);
@@ -90,10 +82,7 @@ where
 }
 
 /// Reads a body of at most `most` bytes.
-async fn whole<B>(body: B, most: usize) -> Result<Bytes, Response<ResponseBody>>
-where
-    B: Body<Data: Buf, Error: Into<Box<dyn Error + Send + Sync>>>,
-{
+async fn whole(body: impl RequestBody, most: usize) -> Result<Bytes, Response<ResponseBody>> {
     if body.size_hint().lower() > most as u64 {
         return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"));
     }

@@ -1,4 +1,4 @@
-//! SockJS 0.3.3: its transports, its `/info`, and endpoints that are plain SockJS.
+//! SockJS 0.3.3: its transports, and endpoints that are plain SockJS. What its paths answer is `http/sockjs`.
 
 pub(crate) mod exchange;
 pub(crate) mod hixie;

@@ -14,6 +14,8 @@
 pub(crate) mod carrier;
 pub(crate) mod receiver;
 pub(crate) mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

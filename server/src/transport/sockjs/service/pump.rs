@@ -23,6 +23,9 @@ const QUEUE: usize = 64;
 /// Beyond how many bytes no further message is gathered into what is written at once.
 const PIECE: usize = 64 * 1024;
 
+/// How often the handler gets what has come meanwhile before what it said is written: a client may never pause.
+const TURNS: usize = 4;
+
 /// Why a session goes on no further.
 pub(super) enum Ended {
     /// The peer is gone, or has said that it closes.
@@ -79,11 +82,13 @@ impl<T: Transport> Pump<T> {
         cx: &mut Context<'_>,
         mut handler: impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> Poll<Result<(), Ended>> {
+        let mut turns = 0;
         let written = loop {
             self.handler_is_done |= handler(cx).is_ready();
             let heard = self.poll_receive(cx);
-            if matches!(heard, Ok(Heard { messages: true, .. })) && !self.handler_is_done {
+            if matches!(heard, Ok(Heard { messages: true, .. })) && !self.handler_is_done && turns < TURNS {
                 // What it answers to these is written with the rest: a poll takes nothing that comes later.
+                turns += 1;
                 continue;
             }
             let written = self.poll_write(cx).map_err(|_| Ended::Gone)?;
