@@ -65,6 +65,8 @@ mod error;
 #[cfg(feature = "json")]
 mod json;
 pub mod message;
+mod pattern;
+mod position;
 #[cfg(feature = "json")]
 mod raw_json;
 #[cfg(feature = "json")]
@@ -86,6 +88,8 @@ pub use envelope::MAX_DEPTH;
 pub use error::ErrorCode;
 #[cfg(feature = "json")]
 pub use json::slice::RawSlice;
+pub use pattern::Pattern;
+pub use position::{Epoch, InvalidPosition, MAX_OFFSET, Position};
 #[cfg(feature = "json")]
 pub use raw_json::RawJson;
 #[cfg(feature = "json")]

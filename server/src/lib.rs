@@ -44,37 +44,54 @@ mod broker;
 mod builder;
 mod command;
 mod config;
+mod delivery;
 mod error;
 mod format;
+mod history;
 mod http;
 mod hub;
 mod identity;
 mod node;
+mod presence;
 mod rpc;
 mod server;
 mod session;
 mod socket;
+mod store;
+mod timestamp;
 mod token;
 mod transport;
 
 pub use access::{AuthenticateError, Filtered, TokenRequest};
-pub use broker::{Broker, BrokerError, BrokerHandler, Control, MemoryBroker, Publication};
+pub use broker::{
+    Broker, BrokerError, BrokerHandler, Control, Key, MemoryBroker, Publication, Publish, Published,
+};
 pub use builder::ServerBuilder;
+pub use delivery::{
+    Acknowledge, Appended, Arrival, Arrived, Device, DeviceStore, Entry, Expired, Message, QueueLimits,
+    Queued, Resync, ResyncReason, To,
+};
 pub use error::{BuildError, CallError, IssueError, PublishError, ServeError, SubscribeError};
+pub use history::{History, HistoryPage, HistoryQuery, Kept};
 pub use http::body::ResponseBody;
 pub use http::cors::AllowedOrigins;
 pub use http::listener::Listener;
 pub use http::service::{RemoteAddress, TokenSocketService};
 pub use identity::Identity;
+pub use presence::{Change, Counts, Member, Presence, PresenceStore};
 pub use rpc::auth::Auth;
 pub use server::Server;
 pub use socket::outgoing::Outgoing;
 pub use socket::{Socket, SocketId};
+pub use store::StoreError;
+pub use timestamp::Timestamp;
 pub use token::{MemoryTokenStore, TokenStore, TokenStoreError};
 pub use tokensocket_protocol::action::{
     Argument, Data, Deadline, FromCall, Handler, InvalidAction, MissingState, State,
 };
-pub use tokensocket_protocol::{Channel, Close, ErrorCode, InvalidChannel, RawJson, RpcError, Token};
+pub use tokensocket_protocol::{
+    Channel, Close, Epoch, ErrorCode, InvalidChannel, Pattern, Position, RawJson, RpcError, Token,
+};
 pub use transport::sockjs::options::SockJsOptions;
 pub use transport::sockjs::service::{SessionEnded, SockJsSocket};
 

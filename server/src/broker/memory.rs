@@ -9,7 +9,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokensocket_protocol::{Channel, RawJson};
 
-use super::{Broker, BrokerError, BrokerHandler, Control, Publication};
+use super::{Broker, BrokerError, BrokerHandler, Control, Publication, Publish, Published};
+use crate::history::{History, HistoryPage, HistoryQuery};
+use crate::timestamp::Timestamp;
 
 /// Hands every publication to this node's own sockets, before `publish` returns.
 #[derive(Default)]
@@ -39,8 +41,22 @@ impl Broker for MemoryBroker {
             .map_err(|_| BrokerError::Unavailable("a broker serves one server".to_owned()))
     }
 
-    fn publish(&self, publication: Publication) -> BoxFuture<'_, Result<(), BrokerError>> {
+    fn publish(&self, publish: Publish) -> BoxFuture<'_, Result<Published, BrokerError>> {
+        let Publish { channel, message, .. } = publish;
+        let publication = Publication { channel, message, position: None };
         self.deliver(|handler| handler.handle_publication(&publication))
+            .map(|done| done.map(|()| Published::default()))
+            .boxed()
+    }
+
+    fn history(
+        &self,
+        _: &Channel,
+        _: &History,
+        _: HistoryQuery,
+        _: Timestamp,
+    ) -> BoxFuture<'_, Result<HistoryPage, BrokerError>> {
+        ready(Err(BrokerError::Unsupported("no history".to_owned()))).boxed()
     }
 
     fn broadcast(&self, message: RawJson) -> BoxFuture<'_, Result<(), BrokerError>> {

@@ -1,14 +1,23 @@
-//! Between nodes: publications and control messages.
+//! Between nodes: publications and control messages, and what channels keep.
 //!
 //! In: what this node publishes, and which channels its sockets follow. Out: what all nodes publish on
-//! those channels, this node included, to the [`BrokerHandler`]. Knows no socket.
+//! those channels, this node included, to the [`BrokerHandler`], and what they published before. Knows no
+//! socket.
+//!
+//! History lives here, because to append a publication and to publish it must be one step: then everybody sees
+//! one order, and positions follow it.
 
 mod memory;
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use tokensocket_protocol::{Channel, RawJson};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+use tokensocket_protocol::{Channel, Pattern, Position, RawJson};
+
+use crate::history::{History, HistoryPage, HistoryQuery};
+use crate::timestamp::Timestamp;
 
 pub use memory::MemoryBroker;
 
@@ -19,6 +28,41 @@ pub struct Publication {
     pub channel: Channel,
     /// What was published.
     pub message: RawJson,
+    /// Its own place, on a channel with history: its offset is its own number.
+    pub position: Option<Position>,
+}
+
+/// A message to be published.
+#[derive(Debug, Clone)]
+pub struct Publish {
+    /// Where.
+    pub channel: Channel,
+    /// What.
+    pub message: RawJson,
+    /// How much the channel keeps; `None`: nothing, and its publications have no positions.
+    pub history: Option<History>,
+    /// Within its window, a publication of the same key on the same channel is the same publication.
+    pub key: Option<Key>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Makes it safe to send something again.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// The sender's name for it.
+    pub text: Arc<str>,
+    /// For how long it is remembered.
+    pub window: Duration,
+}
+
+/// What became of a message that was accepted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Its place, on a channel with history.
+    pub position: Option<Position>,
+    /// A publication of this key had been accepted before; nothing was published now.
+    pub duplicate: bool,
 }
 
 /// What one node tells all nodes.
@@ -32,7 +76,12 @@ pub enum Control {
 /// Carries publications between nodes.
 ///
 /// Duties of an implementation:
-/// - Publications of one channel reach every node that follows it in one and the same order.
+/// - Publications of one channel reach every node that follows it in one and the same order; on a channel with
+///   history that is the order of their offsets, which are contiguous within an epoch.
+/// - A publication is kept before anybody sees it, so that nobody holds a position that the broker forgets when it
+///   is killed; where it cannot promise that, it says so.
+/// - [`history`](Broker::history) gives every publication whose future has resolved, and each that the handler
+///   was given before it was asked.
 /// - What this node publishes comes back to its own handler too, once, if the node follows the channel.
 /// - [`subscribe`](Broker::subscribe) and [`unsubscribe`](Broker::unsubscribe) take effect in the order in
 ///   which they are *called*: each notes the node's wish before it returns its future, and never blocks.
@@ -46,9 +95,19 @@ pub trait Broker: Send + Sync + 'static {
     fn start(&self, handler: Weak<dyn BrokerHandler>) -> Result<(), BrokerError>;
 
     /// Publishes to every node that follows the channel.
-    fn publish(&self, publication: Publication) -> BoxFuture<'_, Result<(), BrokerError>>;
+    fn publish(&self, publish: Publish) -> BoxFuture<'_, Result<Published, BrokerError>>;
 
-    /// Publishes to every channel of every node.
+    /// Reads what a channel has kept, by the same options that its publications come with. A channel on which
+    /// nothing was published yet has an epoch, too: its place is offset 0.
+    fn history(
+        &self,
+        channel: &Channel,
+        history: &History,
+        query: HistoryQuery,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<HistoryPage, BrokerError>>;
+
+    /// Publishes to every channel of every node. Channels do not keep it.
     fn broadcast(&self, message: RawJson) -> BoxFuture<'_, Result<(), BrokerError>>;
 
     /// Tells every node, this one included.
@@ -60,6 +119,24 @@ pub trait Broker: Send + Sync + 'static {
 
     /// This node no longer follows the channel.
     fn unsubscribe(&self, channel: &Channel) -> BoxFuture<'static, Result<(), BrokerError>>;
+
+    /// This node follows every channel that the pattern covers, beside those that it follows by name. Each of
+    /// their publications still reaches the handler once. Refused by a broker that cannot.
+    fn subscribe_pattern(&self, pattern: &Pattern) -> BoxFuture<'static, Result<(), BrokerError>> {
+        ready(Err(BrokerError::Unsupported(format!(
+            "no wildcard subscriptions, such as {}",
+            pattern.as_str()
+        ))))
+        .boxed()
+    }
+
+    /// This node no longer follows the pattern.
+    fn unsubscribe_pattern(&self, _: &Pattern) -> BoxFuture<'static, Result<(), BrokerError>> {
+        ready(Ok(())).boxed()
+    }
+
+    /// Drops what is past its time. Called about every ten seconds.
+    fn expire(&self, _: Timestamp) {}
 }
 
 /// Receives from a [`Broker`]. Its methods return quickly and never wait for a socket.
@@ -81,4 +158,13 @@ pub enum BrokerError {
     /// The engine cannot be reached, or refuses. Try again later.
     #[error("the broker is unavailable: {0}")]
     Unavailable(String),
+    /// This engine cannot do it at all.
+    #[error("this broker has {0}")]
+    Unsupported(String),
+    /// A bound of the broker is reached. Try again later.
+    #[error("the broker holds as many {0} as it may")]
+    TooMany(&'static str),
+    /// Where the broker keeps its history.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
 }

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
-use crate::broker::{Broker, BrokerError, BrokerHandler, Control, Publication};
+use crate::broker::{Broker, BrokerError, BrokerHandler, Control, Publication, Publish};
 use crate::config::Config;
 use crate::error::{IssueError, SubscribeError};
 use crate::format::Format;
@@ -32,6 +32,7 @@ use crate::identity::Identity;
 use crate::session::clock::Clock;
 use crate::session::outbox::{Limits, Outbox, Signal};
 use crate::socket::{Follow, Home, Socket, SocketId};
+use crate::timestamp::Timestamp;
 use crate::token::{TokenStore, TokenStoreError};
 
 /// One node. Shared by all its tasks.
@@ -226,7 +227,8 @@ impl Node {
     }
 
     pub(crate) async fn publish(&self, channel: Channel, message: RawJson) -> Result<(), BrokerError> {
-        self.broker.publish(Publication { channel, message }).await
+        let publish = Publish { channel, message, history: None, key: None, at: Timestamp::now() };
+        self.broker.publish(publish).await.map(drop)
     }
 
     pub(crate) async fn broadcast(&self, message: RawJson) -> Result<(), BrokerError> {

@@ -1,0 +1,127 @@
+//! Where a publication stands in its channel, and an entry in its device's queue.
+//!
+//! In: numbers and names from a peer or a store. Out: the same, checked. Knows nothing of what stands there.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+/// The longest epoch, in bytes.
+pub const MAX_EPOCH_BYTES: usize = 64;
+
+/// The largest offset: what a JavaScript number still holds exactly.
+pub const MAX_OFFSET: u64 = (1 << 53) - 1;
+
+/// Names one unbroken run of offsets. Whoever lost what came before begins another epoch, so that a position
+/// of the old one is not taken for one of the new.
+///
+/// 1 to 64 bytes of visible ASCII, without quotes and backslashes. Cloning shares the text.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Epoch(Arc<str>);
+
+impl Epoch {
+    /// Checks `name` and keeps it.
+    pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidPosition> {
+        let name = name.as_ref();
+        let is_plain = name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\');
+        if name.is_empty() || name.len() > MAX_EPOCH_BYTES || !is_plain {
+            return Err(InvalidPosition::Epoch);
+        }
+        Ok(Self(Arc::from(name)))
+    }
+
+    /// An epoch that nobody had before, if `random` is random.
+    pub fn from_random(random: u64) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit =
+            |shift: u32| char::from(DIGITS[usize::try_from(random >> shift & 15).unwrap_or_default()]);
+        Self((0..16).rev().map(|at| digit(at * 4)).collect::<String>().into())
+    }
+
+    /// The epoch as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+/// A place in a channel's history: behind the publication `offset` of `epoch`. Offsets count 1, 2, 3, and 0 is
+/// the place before the first.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// Which run of offsets.
+    pub epoch: Epoch,
+    /// The publication that stands right before this place.
+    pub offset: u64,
+}
+
+impl Position {
+    /// Checks an offset that came from outside.
+    pub fn new(epoch: Epoch, offset: u64) -> Result<Self, InvalidPosition> {
+        if offset > MAX_OFFSET {
+            return Err(InvalidPosition::Offset);
+        }
+        Ok(Self { epoch, offset })
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.epoch, self.offset)
+    }
+}
+
+/// Why something is no position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidPosition {
+    /// The epoch is empty, too long, or has other characters than visible ASCII.
+    Epoch,
+    /// The offset is larger than [`MAX_OFFSET`].
+    Offset,
+}
+
+impl InvalidPosition {
+    /// What is wrong, for people.
+    pub fn message(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Epoch => "an epoch has 1 to 64 characters of visible ASCII, no quotes and no backslashes",
+            Self::Offset => "an offset is at most 9007199254740991",
+        })
+    }
+}
+
+impl fmt::Display for InvalidPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message())
+    }
+}
+
+impl std::error::Error for InvalidPosition {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_is_no_position() {
+        for name in ["", "a b", "a\"b", "é", &"x".repeat(65)] {
+            assert_eq!(Epoch::new(name).err(), Some(InvalidPosition::Epoch), "{name:?}");
+        }
+        let epoch = Epoch::from_random(0x0123_4567_89ab_cdef);
+        assert_eq!(epoch.as_str(), "0123456789abcdef");
+        assert!(Position::new(epoch.clone(), MAX_OFFSET).is_ok());
+        assert_eq!(Position::new(epoch, MAX_OFFSET + 1), Err(InvalidPosition::Offset));
+    }
+}
