@@ -14,8 +14,8 @@ use crate::rpc_error::RpcError;
 pub struct Answer {
     /// `,"rpc":…,"uuid":…`: each field with a comma before it. The first comma becomes the brace.
     fields: Vec<u8>,
-    /// The client understands `details`.
-    details: bool,
+    /// The client said hello, and so understands `details` and what else is ours.
+    hello: bool,
 }
 
 /// What stands before a field's value, its comma included.
@@ -31,9 +31,9 @@ const ROOM: usize = 128;
 
 impl Answer {
     /// `room` is an empty buffer to write into.
-    pub(crate) fn to(envelope: &Envelope<'_>, details: bool, room: Vec<u8>) -> Self {
+    pub(crate) fn to(envelope: &Envelope<'_>, hello: bool, room: Vec<u8>) -> Self {
         let Envelope { rpc, token, uuid, others, .. } = envelope;
-        let mut answer = Self { fields: room, details };
+        let mut answer = Self { fields: room, hello };
         let length = |value: &Option<RawSlice<'_>>| value.map_or(0, |value| value.as_bytes().len());
         answer.fields.reserve(length(rpc) + length(token) + length(uuid) + ROOM);
         for (name, value) in [(named!("rpc"), rpc), (named!("token"), token), (named!("uuid"), uuid)] {
@@ -54,7 +54,7 @@ impl Answer {
 
     /// An answer to a message that is no request.
     pub(crate) fn to_nothing() -> Self {
-        Self { fields: Vec::new(), details: false }
+        Self { fields: Vec::new(), hello: false }
     }
 
     /// Puts the request's `req` back, as the original servers did before authentication.
@@ -65,8 +65,8 @@ impl Answer {
         self
     }
 
-    pub(crate) fn with_details(mut self) -> Self {
-        self.details = true;
+    pub(crate) fn with_hello(mut self) -> Self {
+        self.hello = true;
         self
     }
 
@@ -89,7 +89,7 @@ impl Answer {
         self.fields.extend_from_slice(b",\"code\":\"");
         self.fields.extend_from_slice(error.code().as_str().as_bytes());
         self.fields.push(b'"');
-        if let (true, Some(details)) = (self.details, error.details()) {
+        if let (true, Some(details)) = (self.hello, error.details()) {
             self.field(named!("details"), details.as_bytes());
         }
         self.finish()
@@ -101,6 +101,16 @@ impl Answer {
             Ok(result) => self.resp(result),
             Err(error) => self.error(error),
         }
+    }
+
+    /// Whether the client understands more than the original wire.
+    pub(crate) fn said_hello(&self) -> bool {
+        self.hello
+    }
+
+    /// What was written so far: fields, each with a comma before it.
+    pub(crate) fn fields(&mut self) -> &mut Vec<u8> {
+        &mut self.fields
     }
 
     /// Adds a field; its name is [`named!`].

@@ -88,6 +88,7 @@ pub use envelope::MAX_DEPTH;
 pub use error::ErrorCode;
 #[cfg(feature = "json")]
 pub use json::slice::RawSlice;
+pub use message::ResyncReason;
 pub use pattern::Pattern;
 pub use position::{Epoch, InvalidPosition, MAX_OFFSET, Position};
 #[cfg(feature = "json")]

@@ -4,7 +4,14 @@
 //! and back. Generic over the payload `P`, which nobody here looks into. The server reads and writes the
 //! same text without this detour: see [`crate::server`].
 
+mod device;
+mod query;
+
 use crate::error::ErrorCode;
+use crate::position::Position;
+
+pub use device::{Acknowledge, Delivery, MAX_DEVICE_BYTES, ResyncReason, Settings};
+pub use query::{HistoryQuery, PresenceQuery};
 
 /// What a client may tell about itself when it authenticates. The original clients send none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +22,13 @@ pub struct Hello {
     pub version: String,
     /// What the client understands beyond the original wire: see [`features`].
     pub features: Vec<String>,
+    /// The client's own name for the device it runs on, 1 to [`MAX_DEVICE_BYTES`] bytes. Without one, each
+    /// connection is a device of its own.
+    pub device: Option<String>,
 }
+
+/// The longest key of a publication, in bytes.
+pub const MAX_KEY_BYTES: usize = 128;
 
 /// Names of what a peer may understand beyond the original wire.
 pub mod features {
@@ -23,8 +36,33 @@ pub mod features {
     pub const CANCEL: &str = "cancel";
     /// The `reconnect` hint before a close with 1012.
     pub const RECONNECT: &str = "reconnect";
+    /// `_history`, and subscriptions that recover.
+    pub const HISTORY: &str = "history";
+    /// `_presence`, `join` and `leave`.
+    pub const PRESENCE: &str = "presence";
+    /// `settings`, `batch`, `deliver`, `resync` and `_ack`.
+    pub const DELIVERY: &str = "delivery";
     /// Everything this version understands.
-    pub const ALL: [&str; 2] = [CANCEL, RECONNECT];
+    pub const ALL: [&str; 5] = [CANCEL, RECONNECT, HISTORY, PRESENCE, DELIVERY];
+}
+
+/// What a server says of a channel that is followed now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Joined<P> {
+    /// Where the subscriber stands once it has taken the publications; on a channel with history.
+    pub position: Option<Position>,
+    /// Whether it got everything since the place from which it wanted to go on.
+    pub recovered: Option<bool>,
+    /// What was published since, with offsets.
+    pub publications: Vec<(u64, P)>,
+    /// The name was taken as a pattern.
+    pub pattern: bool,
+}
+
+impl<P> Default for Joined<P> {
+    fn default() -> Self {
+        Self { position: None, recovered: None, publications: Vec::new(), pattern: false }
+    }
 }
 
 /// What a server answers to a [`Hello`].
@@ -66,8 +104,12 @@ pub enum ClientMessage<P> {
     },
     /// `_subscribe`
     Subscribe {
-        /// The channel's name.
+        /// The channel's name, or a pattern.
         channel: String,
+        /// The place from which to go on.
+        recover: Option<Position>,
+        /// Whether to be told who comes and goes.
+        presence: bool,
         /// Names this request.
         uuid: String,
     },
@@ -84,6 +126,8 @@ pub enum ClientMessage<P> {
         channel: String,
         /// What its subscribers get.
         data: P,
+        /// The sender's name for it, which makes it safe to send it again.
+        key: Option<String>,
         /// Names this request.
         uuid: String,
     },
@@ -91,6 +135,31 @@ pub enum ClientMessage<P> {
     Broadcast {
         /// What the subscribers of every channel get.
         data: P,
+        /// Names this request.
+        uuid: String,
+    },
+    /// `_history`
+    History {
+        /// The channel's name.
+        channel: String,
+        /// Which part.
+        query: HistoryQuery,
+        /// Names this request.
+        uuid: String,
+    },
+    /// `_presence`
+    Presence {
+        /// The channel's name.
+        channel: String,
+        /// Which members.
+        query: PresenceQuery,
+        /// Names this request.
+        uuid: String,
+    },
+    /// `_ack`
+    Acknowledge {
+        /// What the device has.
+        what: Acknowledge,
         /// Names this request.
         uuid: String,
     },
@@ -148,6 +217,8 @@ pub enum ServerMessage<P> {
         channel: String,
         /// Which request, when one asked for it.
         uuid: Option<String>,
+        /// What else there is to know.
+        joined: Joined<P>,
     },
     /// `internal` `unsubscribe`: the socket no longer follows the channel.
     Unsubscribed {
@@ -181,6 +252,37 @@ pub enum ServerMessage<P> {
         channel: String,
         /// What was published.
         message: P,
+        /// Its place, on a channel with history.
+        offset: Option<u64>,
+    },
+    /// `internal` `join` or `leave`: somebody came to a followed channel, or is gone.
+    Member {
+        /// The channel's name.
+        channel: String,
+        /// Who.
+        member: P,
+        /// Whether it came.
+        joined: bool,
+    },
+    /// `internal` `settings`: what follows is of this device's queue.
+    Settings(Settings),
+    /// `internal` `batch`: everything that was kept.
+    Batch {
+        /// The last entry's number.
+        id: u64,
+        /// In order.
+        items: Vec<Delivery<P>>,
+    },
+    /// `internal` `deliver`: one entry.
+    Deliver(Delivery<P>),
+    /// `internal` `resync`: the device has to fetch the whole state.
+    Resync {
+        /// Grows within the queue's epoch.
+        id: u64,
+        /// Of which event; `None`: of all.
+        event: Option<String>,
+        /// Why.
+        reason: ResyncReason,
     },
     /// An error that answers no request, such as `"Invalid message"`.
     Error(Failure<P>),

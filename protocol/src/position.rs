@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The longest epoch, in bytes.
-pub const MAX_EPOCH_BYTES: usize = 64;
+pub(crate) const MAX_EPOCH_BYTES: usize = 64;
 
 /// The largest offset: what a JavaScript number still holds exactly.
 pub const MAX_OFFSET: u64 = (1 << 53) - 1;
@@ -44,6 +44,21 @@ impl Epoch {
     }
 }
 
+#[cfg(feature = "json")]
+impl serde::Serialize for Epoch {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+#[cfg(feature = "json")]
+impl<'de> serde::Deserialize<'de> for Epoch {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name: std::borrow::Cow<'de, str> = serde::Deserialize::deserialize(deserializer)?;
+        Self::new(name).map_err(serde::de::Error::custom)
+    }
+}
+
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -59,10 +74,12 @@ impl fmt::Debug for Epoch {
 /// A place in a channel's history: behind the publication `offset` of `epoch`. Offsets count 1, 2, 3, and 0 is
 /// the place before the first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
 pub struct Position {
     /// Which run of offsets.
     pub epoch: Epoch,
     /// The publication that stands right before this place.
+    #[cfg_attr(feature = "json", serde(deserialize_with = "read_offset"))]
     pub offset: u64,
 }
 
@@ -74,6 +91,12 @@ impl Position {
         }
         Ok(Self { epoch, offset })
     }
+}
+
+#[cfg(feature = "json")]
+fn read_offset<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let offset: u64 = serde::Deserialize::deserialize(deserializer)?;
+    if offset > MAX_OFFSET { Err(serde::de::Error::custom(InvalidPosition::Offset)) } else { Ok(offset) }
 }
 
 impl fmt::Display for Position {
@@ -123,5 +146,23 @@ mod tests {
         assert_eq!(epoch.as_str(), "0123456789abcdef");
         assert!(Position::new(epoch.clone(), MAX_OFFSET).is_ok());
         assert_eq!(Position::new(epoch, MAX_OFFSET + 1), Err(InvalidPosition::Offset));
+    }
+
+    #[cfg(feature = "json")]
+    #[test]
+    fn reads_only_positions() {
+        let read = |text: &str| serde_json::from_str::<Position>(text);
+        let position = read(r#"{"epoch":"e","offset":9007199254740991}"#);
+        assert_eq!(position.ok(), Position::new(Epoch(Arc::from("e")), MAX_OFFSET).ok());
+        for text in [
+            r#"{"epoch":"e","offset":9007199254740992}"#,
+            r#"{"epoch":"e","offset":-1}"#,
+            r#"{"epoch":"e","offset":1.5}"#,
+            r#"{"epoch":"","offset":1}"#,
+            r#"{"epoch":"a b","offset":1}"#,
+            r#"{"offset":1}"#,
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tokensocket_protocol::codec::{Codec, NativeCodec};
 
 /// Messages of a server, which the test mangles.
-const MESSAGES: [&str; 8] = [
+const MESSAGES: [&str; 14] = [
     r#"{"rpc":"auth","token":"t","uuid":"u","resp":"success","session":{"id":"s","ping_ms":1,"max_message_bytes":2,"features":["cancel"]}}"#,
     r#"{"rpc":"a","uuid":"u","error":{"message":"é\n"},"code":"timeout","details":[1,{"x":null}]}"#,
     r#"{"internal":true,"command":"subscribe","data":{"rpc":"_subscribe","req":{"channel":"c"},"uuid":"u","channel":"c"}}"#,
@@ -15,6 +15,12 @@ const MESSAGES: [&str; 8] = [
     r#"{"internal":true,"command":"reconnect","data":{"after_ms":18446744073709551615}}"#,
     r#"{"channel":"c","message":"\ud83d\ude00"}"#,
     r#"{"error":"Invalid message"}"#,
+    r#"{"channel":"c","message":1,"offset":9007199254740991}"#,
+    r#"{"internal":true,"command":"subscribe","data":{"channel":"c","epoch":"e","offset":3,"recovered":true,"publications":[{"offset":2,"message":[1]},{"offset":3,"message":null}]}}"#,
+    r#"{"internal":true,"command":"join","data":{"channel":"c","member":{"client":"s","info":{"x":1},"since":5}}}"#,
+    r#"{"internal":true,"command":"settings","data":{"device_ttl":60,"device":"d","epoch":"e","resumed":true}}"#,
+    r#"{"internal":true,"command":"batch","data":{"id":2,"items":[{"id":1,"event":"a","args":[1]},{"id":2,"event":"b","args":[]}]}}"#,
+    r#"{"internal":true,"command":"resync","data":{"id":1,"event":"a","reason":"overflow"}}"#,
 ];
 
 fn decode(bytes: Vec<u8>) {

@@ -9,6 +9,7 @@ use super::event::CallId;
 use super::random::Number;
 use super::sorted::Sorted;
 use crate::channel::Channel;
+use crate::message::Acknowledge;
 
 /// Where a request is.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +34,8 @@ pub(super) enum Sent {
         since: u64,
         calls: Vec<CallId>,
     },
+    /// Nobody waits, but a server that cannot do it now is asked again.
+    Acknowledge(Acknowledge),
 }
 
 #[derive(Debug)]
@@ -79,6 +82,7 @@ impl Calls {
         let calls = match &sent {
             Sent::Call(call) | Sent::Unsubscribe(call) => std::slice::from_ref(call),
             Sent::Subscribe { calls, .. } => calls,
+            Sent::Acknowledge(_) => &[],
         };
         for call in calls {
             if let Some(call) = self.open.get_mut(*call) {
@@ -172,6 +176,10 @@ impl Calls {
     }
 }
 
-fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
-    one.into_iter().chain(other).min()
+/// Whatever comes first, if anything does.
+pub(super) fn earlier(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }

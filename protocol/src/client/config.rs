@@ -65,7 +65,8 @@ impl Default for Config {
             hello: Some(Hello {
                 name: env!("CARGO_PKG_NAME").to_owned(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                features: features::ALL.map(str::to_owned).to_vec(),
+                features: features::ALL.iter().map(|feature| (*feature).to_owned()).collect(),
+                device: None,
             }),
         }
     }

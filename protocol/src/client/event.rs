@@ -5,11 +5,38 @@ use std::time::Duration;
 use super::error::{CallError, ConnectionError};
 use crate::close::Close;
 use crate::codec::Codec;
-use crate::message::Failure;
+use crate::message::{Failure, ResyncReason, Settings};
 
 /// Names one request of the user, for as long as the session lives. Later requests compare greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallId(pub(super) u64);
+
+/// Names a delivery or a resync that the user was told, for as long as the session lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeliveryId(pub(super) u64);
+
+impl DeliveryId {
+    /// As a number, for a driver whose user can be told nothing else.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The id of this number. One that was never told names nothing.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// What a driver does with a publication that it could tell from other messages without reading all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Publication {
+    /// Tell the user at once. It is an [`Event::Message`] that need not pass through the session.
+    Tell,
+    /// The user was told before: do nothing.
+    Told,
+    /// Nothing has happened: hand it to [`handle_text`](super::Session::handle_text), as any other message.
+    Long,
+}
 
 /// Something for the driver to do, in this order.
 #[derive(Debug)]
@@ -81,6 +108,62 @@ pub enum Event<P> {
         /// Why the server refused to subscribe us again after a reconnect; `None` when it ended the
         /// subscription of its own accord.
         failure: Option<Failure<P>>,
+    },
+    /// After a reconnect a channel with history goes on without a gap: this is what was published meanwhile, in
+    /// order. What is published from now on follows.
+    Recovered {
+        /// The channel's name.
+        channel: String,
+        /// What was missed; nothing, when nothing was.
+        publications: Vec<P>,
+    },
+    /// Publications of a followed channel are lost to the user, because the server does not keep them any more or
+    /// began anew: what the user knows of the channel has to be fetched. What is published from now on follows.
+    Unrecovered {
+        /// The channel's name.
+        channel: String,
+    },
+    /// The server takes this name as a pattern: its reader gets the publications of every channel that the pattern
+    /// covers, by their own names.
+    Pattern {
+        /// The pattern.
+        channel: String,
+    },
+    /// Somebody came to a followed channel, or is gone.
+    Member {
+        /// The channel's name.
+        channel: String,
+        /// Who.
+        member: P,
+        /// Whether it came.
+        joined: bool,
+    },
+    /// What follows is of this device's queue. Comes on every connection.
+    Settings(Settings),
+    /// So many deliveries follow that were kept while the device was away.
+    Batch {
+        /// Those that the user was not told yet.
+        deliveries: usize,
+    },
+    /// Something was delivered to this device. Say [`handle_acknowledge`](super::Session::handle_acknowledge) when
+    /// it is handled; until then the server keeps it.
+    Delivery {
+        /// Names it.
+        id: DeliveryId,
+        /// The event's name.
+        event: String,
+        /// Its arguments, an array.
+        args: P,
+    },
+    /// Deliveries of an event, or of all events, are lost to this device: the application has to fetch what they were
+    /// about. Say [`handle_acknowledge`](super::Session::handle_acknowledge) when it has.
+    Resync {
+        /// Names it.
+        id: DeliveryId,
+        /// Of which event; `None`: of all.
+        event: Option<String>,
+        /// Why.
+        reason: ResyncReason,
     },
     /// A text came that was no JSON, or a message nobody knows, or an error that answers no request. It
     /// has no effect.

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use super::calls::earlier;
+
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     interval: Option<Duration>,
@@ -38,7 +40,7 @@ impl Heartbeat {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Duration> {
-        self.next_ping.into_iter().chain(self.silent_at).min()
+        earlier(self.next_ping, self.silent_at)
     }
 
     /// There is reason to look now. Says whether to ping: not when a pong is awaited already. One that is

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use super::calls::earlier;
+
 #[derive(Debug)]
 pub(super) struct Invocations {
     /// Few: what every look at the clock goes through.
@@ -43,7 +45,7 @@ impl Invocations {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Duration> {
-        self.running.iter().filter_map(|(_, deadline)| *deadline).min()
+        self.running.iter().fold(None, |first, (_, deadline)| earlier(first, *deadline))
     }
 
     /// Takes out a call whose time is over.

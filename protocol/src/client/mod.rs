@@ -23,6 +23,13 @@
 //! - [`Event::Ready`] comes once, [`Event::Reconnect`] for every attempt after the first.
 //! - A call that was in flight when the connection was lost fails with [`CallError::Disconnected`]; it is
 //!   never sent twice. A subscribe or unsubscribe in flight survives, since repeating it does no harm.
+//! - On a channel with history each publication is told once, in order. After a reconnect the session goes on where
+//!   it stood: [`Event::Recovered`] brings what was missed, before anything newer; [`Event::Unrecovered`] says that
+//!   some of it is lost.
+//! - What is delivered to the device is told once for as long as the session lives, in the server's order, however
+//!   often it is sent; an acknowledgement that was lost is made up for when it comes again. What the user gives back
+//!   is told again when the server sends it again, after a reconnect. A batch is acknowledged once, when all of it
+//!   is handled.
 //!
 //! # When it stays away
 //! After a lost connection or a failed attempt it tries again, with a new token, after 10 ms, then 50 ms,
@@ -41,13 +48,18 @@
 mod backoff;
 mod calls;
 mod config;
+mod deliveries;
+mod delivering;
 mod error;
 mod event;
+mod following;
 #[cfg(feature = "json")]
 pub mod handle;
 mod heartbeat;
 mod invocations;
 mod offline;
+mod options;
+mod phase;
 mod random;
 mod receiving;
 mod sending;
@@ -58,7 +70,8 @@ mod subscriptions;
 pub use backoff::{MAX_DELAY, MAX_HINT, MIN_DELAY};
 pub use config::{Config, WhenFull};
 pub use error::{CallError, ConnectionError};
-pub use event::{CallId, Event, Output, State};
+pub use event::{CallId, DeliveryId, Event, Output, Publication, State};
+pub use options::{PublishOptions, SubscribeOptions};
 pub use random::Random;
 pub use session::Session;
 

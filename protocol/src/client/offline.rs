@@ -4,17 +4,21 @@
 //! full is the session's affair.
 
 use super::event::CallId;
+use super::options::{PublishOptions, SubscribeOptions};
 use super::sorted::Sorted;
 use crate::channel::Channel;
+use crate::message::{HistoryQuery, PresenceQuery};
 
 /// What the user asked for.
 #[derive(Debug)]
 pub(super) enum Request<P> {
     Call { path: String, data: P },
-    Subscribe(Channel),
+    Subscribe(Channel, SubscribeOptions),
     Unsubscribe(Channel),
-    Publish { channel: Channel, data: P },
+    Publish { channel: Channel, data: P, options: PublishOptions },
     Broadcast { data: P },
+    History(Channel, HistoryQuery),
+    Presence(Channel, PresenceQuery),
 }
 
 /// The requests that wait to be sent. A [`CallId`] grows with each request, so that the order is kept.

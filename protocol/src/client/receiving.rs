@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use super::calls::Sent;
 use super::error::{CallError, ConnectionError};
-use super::event::{CallId, Event, Output};
+use super::event::{CallId, Event, Output, Publication};
 use super::invocations::Admission;
-use super::session::{Phase, Session};
-use super::subscriptions::Refusal;
+use super::phase::Phase;
+use super::session::Session;
 use crate::ErrorCode;
-use crate::channel::Channel;
 use crate::codec::Codec;
-use crate::message::{Failure, ServerMessage, SessionInfo};
+use crate::message::{Failure, Joined, ServerMessage, SessionInfo};
 
 impl<C: Codec> Session<C> {
     /// A text message came over the transport.
@@ -33,8 +32,8 @@ impl<C: Codec> Session<C> {
                 self.receive_auth(now, outcome, session);
             }
             (ServerMessage::Answer { uuid, outcome, .. }, None) => self.receive_answer(now, &uuid, outcome),
-            (ServerMessage::Subscribed { channel, uuid }, _) => {
-                self.receive_subscribed(&channel, uuid.as_deref());
+            (ServerMessage::Subscribed { channel, uuid, joined }, _) => {
+                self.receive_subscribed(&channel, uuid.as_deref(), joined);
             }
             (ServerMessage::Unsubscribed { channel }, _) => self.receive_unsubscribed(channel),
             (ServerMessage::ReconnectHint { after_ms }, _) => {
@@ -49,25 +48,35 @@ impl<C: Codec> Session<C> {
                     self.stop_invocation(fid, ErrorCode::Cancelled);
                 }
             }
-            (ServerMessage::Publication { channel, message }, None) => {
-                self.outputs.push_back(Output::Event(Event::Message { channel, message }));
+            (ServerMessage::Publication { channel, message, offset }, None) => {
+                self.receive_publication(channel, message, offset);
             }
+            (ServerMessage::Member { channel, member, joined }, None) => {
+                self.outputs.push_back(Output::Event(Event::Member { channel, member, joined }));
+            }
+            (ServerMessage::Settings(settings), None) => self.receive_settings(settings),
+            (ServerMessage::Batch { id, items }, None) => self.receive_batch(id, items),
+            (ServerMessage::Deliver(delivery), None) => self.receive_delivery(delivery),
+            (ServerMessage::Resync { id, event, reason }, None) => self.receive_resync(id, event, reason),
             _ => self.outputs.push_back(Output::Event(Event::Ignored)),
         }
         self.flush(now);
     }
 
-    /// A publication came, which the driver can tell from the rest without reading all of it. Gives `true` when
-    /// all that is left to do is to tell the user of it, at once: then it is a [`Event::Message`] that need
-    /// not pass through here. Otherwise nothing has happened, and the text goes to
-    /// [`handle_text`](Self::handle_text) as any other.
-    pub fn handle_publication(&mut self) -> bool {
+    /// A publication came, of which the driver knows that it is one, and its channel and offset if it has an offset,
+    /// without having read all of it. Says what is left to do.
+    pub fn handle_publication(&mut self, place: Option<(&str, u64)>) -> Publication {
         let is_alone = self.outputs.is_empty() && self.offline.is_empty();
-        let is_next = is_alone && matches!(self.phase, Phase::Ready);
-        if is_next {
+        if !is_alone || !matches!(self.phase, Phase::Ready) {
+            return Publication::Long;
+        }
+        let publication = place.map_or(Publication::Tell, |(channel, offset)| {
+            self.subscriptions.publication_at(channel, offset)
+        });
+        if publication != Publication::Long {
             self.heartbeat.heard();
         }
-        is_next
+        publication
     }
 
     fn receive_auth(
@@ -96,19 +105,14 @@ impl<C: Codec> Session<C> {
                 let outcome = outcome.map_err(|failure| self.call_error(now, call, failure));
                 self.resolve(call, outcome);
             }
-            (Some(sent @ Sent::Subscribe { .. }), Ok(_)) => self.confirm(sent),
+            (Some(sent @ Sent::Subscribe { .. }), Ok(_)) => self.confirm(sent, Joined::default()),
             (Some(Sent::Subscribe { channel, since, calls }), Err(failure)) => {
-                self.subscriptions.asked(&channel);
-                for call in calls {
-                    self.resolve(call, Err(CallError::Refused(failure.clone())));
-                }
-                match self.subscriptions.refused(&channel, since) {
-                    Refusal::NoLoss => {}
-                    Refusal::Lost => self.lose_subscription(channel.as_str().to_owned(), Some(failure)),
-                    Refusal::TakeBack => self.take_back(&channel),
-                }
+                self.receive_refusal(&channel, since, calls, failure);
             }
-            (None, _) => {}
+            (Some(Sent::Acknowledge(what)), Err(failure)) if failure.code == Some(ErrorCode::Overloaded) => {
+                self.deliveries.retry(now, what);
+            }
+            (Some(Sent::Acknowledge(_)) | None, _) => {}
         }
     }
 
@@ -121,57 +125,6 @@ impl<C: Codec> Session<C> {
         } else {
             CallError::Refused(failure)
         }
-    }
-
-    fn receive_subscribed(&mut self, channel: &str, uuid: Option<&str>) {
-        let confirmed = match uuid {
-            Some(uuid) => self.names.number(uuid).and_then(|message| self.calls.take_sent(message)),
-            // An original server does not say which request it confirms; ours always does.
-            None if self.server.is_none() => self.calls.take_subscribe(channel),
-            None => None,
-        };
-        if let Some(sent) = confirmed {
-            self.confirm(sent);
-        } else if uuid.is_some() {
-            self.subscriptions.confirmed_late(channel);
-        } else if let Ok(channel) = Channel::new(channel) {
-            self.subscriptions.added(&channel);
-        }
-        // A name that we could not ask for ourselves is not followed again after a reconnect.
-    }
-
-    fn confirm(&mut self, sent: Sent) {
-        match sent {
-            Sent::Subscribe { channel, since, calls } => {
-                self.subscriptions.asked(&channel);
-                let is_given_up = calls.is_empty() && !self.subscriptions.is_confirmed(&channel);
-                if is_given_up && self.nobody_else_asks(&channel, since) {
-                    self.subscriptions.forget(&channel);
-                    self.take_back(&channel);
-                    return;
-                }
-                self.subscriptions.confirmed(&channel, since, !calls.is_empty());
-                for call in calls {
-                    self.resolve(call, Ok(self.codec.null()));
-                }
-            }
-            Sent::Call(call) | Sent::Unsubscribe(call) => self.resolve(call, Ok(self.codec.null())),
-        }
-    }
-
-    /// Whether a channel is wanted by subscribes of this time alone, of which none has a caller any more.
-    pub(super) fn nobody_else_asks(&self, channel: &Channel, since: u64) -> bool {
-        self.subscriptions.is_wanted_since(channel, since) && !self.calls.asks_for(channel, since)
-    }
-
-    fn receive_unsubscribed(&mut self, channel: String) {
-        if self.subscriptions.removed(&channel) {
-            self.lose_subscription(channel, None);
-        }
-    }
-
-    fn lose_subscription(&mut self, channel: String, failure: Option<Failure<C::Payload>>) {
-        self.outputs.push_back(Output::Event(Event::SubscriptionLost { channel, failure }));
     }
 
     fn receive_call(&mut self, fid: String, path: String, args: C::Payload, deadline: Option<Duration>) {

@@ -11,12 +11,15 @@ use super::config::WhenFull;
 use super::error::CallError;
 use super::event::{CallId, Output};
 use super::offline::Request;
+use super::options::{PublishOptions, SubscribeOptions};
+use super::phase::Phase;
 use super::random::Number;
-use super::session::{Phase, Session};
+use super::session::Session;
+use super::subscriptions::Asking;
 use crate::ErrorCode;
 use crate::channel::Channel;
 use crate::codec::Codec;
-use crate::message::{ClientMessage, Failure};
+use crate::message::{ClientMessage, Failure, HistoryQuery, PresenceQuery};
 
 /// What a message has in bytes beside the payload and the names, about.
 const ENVELOPE_BYTES: usize = 80;
@@ -39,7 +42,17 @@ impl<C: Codec> Session<C> {
     /// Resolves once the server confirms. Survives the loss of the connection. When it times out or is
     /// cancelled, it is taken back.
     pub fn handle_subscribe(&mut self, now: Duration, channel: Channel) -> CallId {
-        self.request(now, Request::Subscribe(channel), None)
+        self.handle_subscribe_with(now, channel, SubscribeOptions::new())
+    }
+
+    /// The same, with options.
+    pub fn handle_subscribe_with(
+        &mut self,
+        now: Duration,
+        channel: Channel,
+        options: SubscribeOptions,
+    ) -> CallId {
+        self.request(now, Request::Subscribe(channel, options), None)
     }
 
     /// Follows a channel no longer. The channel stays off the wanted set even when the server refuses.
@@ -50,7 +63,31 @@ impl<C: Codec> Session<C> {
     /// Publishes on a channel. With an original server, which answers nothing when it succeeds, this
     /// resolves as soon as it is sent, and a refusal is not seen.
     pub fn handle_publish(&mut self, now: Duration, channel: Channel, data: C::Payload) -> CallId {
-        self.request(now, Request::Publish { channel, data }, None)
+        self.handle_publish_with(now, channel, data, PublishOptions::new())
+    }
+
+    /// The same, with options. Resolves to `"success"`, or to an object with `epoch` and `offset` on a channel with
+    /// history, and with `duplicate` when the key was known.
+    pub fn handle_publish_with(
+        &mut self,
+        now: Duration,
+        channel: Channel,
+        data: C::Payload,
+        options: PublishOptions,
+    ) -> CallId {
+        self.request(now, Request::Publish { channel, data, options }, None)
+    }
+
+    /// Asks what a channel kept. Resolves to an object with `epoch`, `offset` and `publications`, and with `gap` and
+    /// `more` where they are true.
+    pub fn handle_history(&mut self, now: Duration, channel: Channel, query: HistoryQuery) -> CallId {
+        self.request(now, Request::History(channel, query), None)
+    }
+
+    /// Asks who is on a channel. Resolves to an object with `clients`, `users` and `members`, and with `more` where
+    /// it is true.
+    pub fn handle_presence(&mut self, now: Duration, channel: Channel, query: PresenceQuery) -> CallId {
+        self.request(now, Request::Presence(channel, query), None)
     }
 
     /// Publishes on every channel. Resolves as [`handle_publish`](Self::handle_publish) does.
@@ -115,8 +152,11 @@ impl<C: Codec> Session<C> {
     fn request_bytes(&self, request: &Request<C::Payload>) -> usize {
         let bytes = match request {
             Request::Call { path, data } => path.len() + self.codec.payload_bytes(data),
-            Request::Subscribe(channel) | Request::Unsubscribe(channel) => channel.as_str().len(),
-            Request::Publish { channel, data } => channel.as_str().len() + self.codec.payload_bytes(data),
+            Request::Subscribe(channel, _)
+            | Request::Unsubscribe(channel)
+            | Request::History(channel, _)
+            | Request::Presence(channel, _) => channel.as_str().len(),
+            Request::Publish { channel, data, .. } => channel.as_str().len() + self.codec.payload_bytes(data),
             Request::Broadcast { data } => self.codec.payload_bytes(data),
         };
         bytes + ENVELOPE_BYTES
@@ -148,19 +188,31 @@ impl<C: Codec> Session<C> {
                 let message = ClientMessage::Call { path, request: data, uuid, timeout_ms };
                 (message, Some(Sent::Call(call)))
             }
-            Request::Subscribe(channel) => {
-                let since = self.subscriptions.ask(&channel);
-                let message = ClientMessage::Subscribe { channel: channel.as_str().to_owned(), uuid };
+            Request::Subscribe(channel, SubscribeOptions { presence, since }) => {
+                let Asking { since, recover, presence } = self.subscriptions.ask(&channel, presence, since);
+                let name = channel.as_str().to_owned();
+                let message = ClientMessage::Subscribe { channel: name, recover, presence, uuid };
                 (message, Some(Sent::Subscribe { channel, since, calls: vec![call] }))
             }
             Request::Unsubscribe(channel) => {
+                let held = self.subscriptions.take_held(channel.as_str());
+                self.tell_messages(channel.as_str(), held);
                 self.subscriptions.forget(&channel);
                 let message = ClientMessage::Unsubscribe { channel: channel.as_str().to_owned(), uuid };
                 (message, answers.then_some(Sent::Unsubscribe(call)))
             }
-            Request::Publish { channel, data } => {
-                let message = ClientMessage::Publish { channel: channel.as_str().to_owned(), data, uuid };
+            Request::Publish { channel, data, options: PublishOptions { key } } => {
+                let message =
+                    ClientMessage::Publish { channel: channel.as_str().to_owned(), data, key, uuid };
                 (message, answers.then_some(Sent::Call(call)))
+            }
+            Request::History(channel, query) => {
+                let channel = channel.as_str().to_owned();
+                (ClientMessage::History { channel, query, uuid }, Some(Sent::Call(call)))
+            }
+            Request::Presence(channel, query) => {
+                let channel = channel.as_str().to_owned();
+                (ClientMessage::Presence { channel, query, uuid }, Some(Sent::Call(call)))
             }
             Request::Broadcast { data } => {
                 (ClientMessage::Broadcast { data, uuid }, answers.then_some(Sent::Call(call)))
@@ -186,8 +238,9 @@ impl<C: Codec> Session<C> {
         for channel in self.subscriptions.wanted() {
             let (number, uuid) = self.name();
             let calls = self.take_renewals(&channel);
-            let since = self.subscriptions.ask(&channel);
-            self.send(&ClientMessage::Subscribe { channel: channel.as_str().to_owned(), uuid });
+            let Asking { since, recover, presence } = self.subscriptions.ask(&channel, false, None);
+            let name = channel.as_str().to_owned();
+            self.send(&ClientMessage::Subscribe { channel: name, recover, presence, uuid });
             self.calls.send(number, Sent::Subscribe { channel, since, calls });
         }
     }

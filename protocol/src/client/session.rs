@@ -8,19 +8,22 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::calls::{Calls, Sent};
+use super::calls::{Calls, Sent, earlier};
 use super::config::Config;
+use super::deliveries::Deliveries;
 use super::error::{CallError, ConnectionError};
 use super::event::{CallId, Event, Output, State};
 use super::heartbeat::{Beat, Heartbeat};
 use super::invocations::Invocations;
 use super::offline::Offline;
+use super::phase::Phase;
 use super::random::{Names, Number, Random};
 use super::subscriptions::Subscriptions;
 use crate::channel::Channel;
 use crate::close::Close;
 use crate::codec::Codec;
 use crate::message::{ClientMessage, SessionInfo, features};
+use crate::position::Position;
 
 /// How long to wait for the close after a refused token.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -42,63 +45,12 @@ pub struct Session<C: Codec> {
     pub(super) heartbeat: Heartbeat,
     pub(super) calls: Calls,
     pub(super) offline: Offline<C::Payload>,
-    pub(super) subscriptions: Subscriptions,
+    pub(super) subscriptions: Subscriptions<C::Payload>,
     /// Subscribes that were in flight when the connection was lost.
     pub(super) renewals: Vec<(Channel, CallId)>,
     pub(super) invocations: Invocations,
+    pub(super) deliveries: Deliveries,
     pub(super) outputs: VecDeque<Output<C>>,
-}
-
-/// What the session waits for.
-#[derive(Debug)]
-pub(super) enum Phase {
-    AwaitStart,
-    AwaitToken {
-        deadline: Duration,
-    },
-    AwaitOpen {
-        deadline: Duration,
-        token: String,
-    },
-    AwaitAuth {
-        deadline: Duration,
-        message: Number,
-    },
-    /// The token was refused. The close that follows says whether to come back.
-    AwaitClose {
-        deadline: Duration,
-        error: ConnectionError,
-    },
-    Ready,
-    AwaitRetry {
-        at: Duration,
-    },
-    Ended,
-}
-
-impl Phase {
-    fn state(&self) -> State {
-        match self {
-            Self::AwaitStart | Self::AwaitRetry { .. } => State::Disconnected,
-            Self::AwaitToken { .. }
-            | Self::AwaitOpen { .. }
-            | Self::AwaitAuth { .. }
-            | Self::AwaitClose { .. } => State::Connecting,
-            Self::Ready => State::Ready,
-            Self::Ended => State::Ended,
-        }
-    }
-
-    fn deadline(&self) -> Option<Duration> {
-        match self {
-            Self::AwaitToken { deadline }
-            | Self::AwaitOpen { deadline, .. }
-            | Self::AwaitAuth { deadline, .. }
-            | Self::AwaitClose { deadline, .. }
-            | Self::AwaitRetry { at: deadline } => Some(*deadline),
-            Self::AwaitStart | Self::Ready | Self::Ended => None,
-        }
-    }
 }
 
 impl<C: Codec> Session<C> {
@@ -119,6 +71,7 @@ impl<C: Codec> Session<C> {
             subscriptions: Subscriptions::default(),
             renewals: Vec::new(),
             invocations: Invocations::new(config.max_invocations),
+            deliveries: Deliveries::default(),
             outputs: VecDeque::new(),
             config,
         }
@@ -133,14 +86,13 @@ impl<C: Codec> Session<C> {
     /// every `handle_*`; `None` means not at all.
     pub fn poll_timeout(&self) -> Option<Duration> {
         [
-            self.phase.deadline(),
             self.calls.next_deadline(),
             self.invocations.next_deadline(),
             self.heartbeat.next_deadline(),
+            self.deliveries.next_retry(),
         ]
         .into_iter()
-        .flatten()
-        .min()
+        .fold(self.phase.deadline(), earlier)
     }
 
     /// Where the session stands.
@@ -152,6 +104,11 @@ impl<C: Codec> Session<C> {
     /// server added. A subscribe that waits in the queue counts once it is sent.
     pub fn channels(&self) -> Vec<Channel> {
         self.subscriptions.wanted()
+    }
+
+    /// The place behind the last publication that the user was told, on a channel with history that is wanted.
+    pub fn position(&self, channel: &Channel) -> Option<&Position> {
+        self.subscriptions.position(channel)
     }
 
     /// What the server told about itself when it last let us in; `None` before that, and with a server
@@ -225,6 +182,8 @@ impl<C: Codec> Session<C> {
         while let Some(fid) = self.invocations.take_expired(now) {
             self.stop_invocation(fid, crate::ErrorCode::Timeout);
         }
+        self.deliveries.retry_due(now);
+        self.acknowledge_due();
         match self.heartbeat.poll(now) {
             Some(Beat::Ping) => self.ping(),
             Some(Beat::Silent) => self.lose(now, ConnectionError::Silent, Some(Close::PEER_SILENT)),
@@ -345,9 +304,11 @@ impl<C: Codec> Session<C> {
                         self.resolve(call, Err(CallError::Disconnected));
                     }
                 }
+                Sent::Acknowledge(_) => {}
             }
         }
         self.subscriptions.disconnected();
+        self.deliveries.disconnected();
         self.heartbeat = Heartbeat::off();
         for fid in self.invocations.take_all() {
             self.outputs.push_back(Output::CancelInvocation { fid });

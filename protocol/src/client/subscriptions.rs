@@ -1,12 +1,23 @@
 //! The channels the user wants, whatever the connection does meanwhile.
 //!
-//! In: subscribes and unsubscribes as they are sent, the server's frames. Out: the set to subscribe to
-//! after a reconnect, in the order in which it grew, and which frame tells the user something new.
+//! In: subscribes and unsubscribes as they are sent, the server's frames, publications with offsets. Out: the
+//! set to subscribe to after a reconnect, in the order in which it grew, and from which place each goes on; which
+//! frame tells the user something new; each publication once, in order.
+//!
+//! While a channel is to be recovered, its publications can still come by a pattern that covers it. They are held
+//! until the server's frame says what was missed before them.
 
+use super::event::Publication;
 use crate::channel::Channel;
+use crate::message::Joined;
+use crate::position::Position;
 
-#[derive(Debug, Default)]
-struct Entry {
+/// How many publications are held for one channel. Beyond that the oldest goes: it is among those that are
+/// recovered, and if they are not, the user is told that some are missing.
+const MAX_HELD: usize = 1024;
+
+#[derive(Debug)]
+struct Entry<P> {
     /// Grows with each channel that comes to be wanted, and tells a subscribe apart from one that an
     /// unsubscribe has undone.
     since: u64,
@@ -14,20 +25,60 @@ struct Entry {
     following: bool,
     /// The server confirmed the channel at some time since it is wanted.
     confirmed: bool,
+    /// Somebody wants to hear who comes and goes.
+    presence: bool,
+    /// Behind the last publication that the user was told, where the channel has history.
+    position: Option<Position>,
+    /// What came while the channel is to be recovered, with offsets.
+    held: Vec<(u64, P)>,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Subscriptions {
+impl<P> Entry<P> {
+    fn new(since: u64) -> Self {
+        Self { since, following: false, confirmed: false, presence: false, position: None, held: Vec::new() }
+    }
+
+    fn take_held(&mut self) -> Vec<P> {
+        beyond(0, std::mem::take(&mut self.held))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Subscriptions<P> {
     /// Only channels that are wanted or asked for, by name.
-    channels: Vec<(Channel, State)>,
+    channels: Vec<(Channel, State<P>)>,
     last: u64,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    wanted: Option<Entry>,
+impl<P> Default for Subscriptions<P> {
+    fn default() -> Self {
+        Self { channels: Vec::new(), last: 0 }
+    }
+}
+
+#[derive(Debug)]
+struct State<P> {
+    wanted: Option<Entry<P>>,
     /// How many subscribe messages wait for their answer.
     asking: usize,
+}
+
+/// What a subscribe message says, and since when its channel is wanted.
+#[derive(Debug)]
+pub(super) struct Asking {
+    pub(super) since: u64,
+    pub(super) recover: Option<Position>,
+    pub(super) presence: bool,
+}
+
+/// What the user has to be told when a channel is followed again.
+#[derive(Debug)]
+pub(super) struct Caught<P> {
+    /// The publications are all that he missed; otherwise some are missing.
+    pub(super) recovered: bool,
+    pub(super) publications: Vec<P>,
+    /// What came since, and has to be told after that.
+    pub(super) held: Vec<P>,
 }
 
 /// What a refused subscribe message means for the channel.
@@ -41,11 +92,18 @@ pub(super) enum Refusal {
     TakeBack,
 }
 
-impl Subscriptions {
-    /// A subscribe message goes out. Says since when the channel is wanted.
-    pub(super) fn ask(&mut self, channel: &Channel) -> u64 {
+impl<P> Subscriptions<P> {
+    /// A subscribe message goes out. `place` counts for a channel that was not wanted before.
+    pub(super) fn ask(&mut self, channel: &Channel, presence: bool, place: Option<Position>) -> Asking {
+        let is_new = self.entry(channel).is_none();
         self.state(channel).asking += 1;
-        self.want(channel).since
+        let entry = self.want(channel);
+        entry.presence |= presence;
+        if is_new {
+            entry.position = place;
+        }
+        let recover = entry.position.clone().filter(|_| !entry.following);
+        Asking { since: entry.since, recover, presence: entry.presence }
     }
 
     /// A subscribe message needs no answer any more.
@@ -55,41 +113,97 @@ impl Subscriptions {
 
     /// The server confirmed one of our subscribe messages. The user may have unsubscribed since; `told`:
     /// somebody still waits to hear of it, and has the subscription from now on.
-    pub(super) fn confirmed(&mut self, channel: &Channel, since: u64, told: bool) {
-        if let Some(entry) = self.entry_mut(channel.as_str()).filter(|entry| entry.since == since) {
-            entry.following = true;
-            entry.confirmed |= told;
-        }
+    pub(super) fn confirmed(
+        &mut self,
+        channel: &Channel,
+        since: u64,
+        told: bool,
+        joined: Joined<P>,
+    ) -> Option<Caught<P>> {
+        let entry = self.entry_mut(channel.as_str()).filter(|entry| entry.since == since)?;
+        entry.confirmed |= told;
+        entry.join(joined)
+    }
+
+    /// A channel that we follow began another epoch, or lost some of its publications. One that we follow no more,
+    /// or not yet again, has nothing to do with that.
+    pub(super) fn broken(&mut self, channel: &str, joined: Joined<P>) -> Option<Caught<P>> {
+        self.entry_mut(channel).filter(|entry| entry.following)?.join(joined)
     }
 
     /// The server subscribed us of its own accord.
-    pub(super) fn added(&mut self, channel: &Channel) {
+    pub(super) fn added(&mut self, channel: &Channel, joined: Joined<P>) -> Option<Caught<P>> {
         let entry = self.want(channel);
-        entry.following = true;
         entry.confirmed = true;
+        entry.join(joined)
     }
 
     /// The server confirmed a subscribe message that was given up.
-    pub(super) fn confirmed_late(&mut self, channel: &str) {
-        if let Some(entry) = self.entry_mut(channel) {
-            entry.following = true;
+    pub(super) fn confirmed_late(&mut self, channel: &str, joined: Joined<P>) -> Option<Caught<P>> {
+        self.entry_mut(channel)?.join(joined)
+    }
+
+    /// A publication with an offset. Gives it back if it is the user's turn to hear it.
+    pub(super) fn publication(&mut self, channel: &str, offset: u64, message: P) -> Option<P> {
+        match self.publication_at(channel, offset) {
+            Publication::Tell => return Some(message),
+            Publication::Told => {}
+            Publication::Long => {
+                let held = &mut self.entry_mut(channel)?.held;
+                // One that is lower may be of another epoch.
+                if held.last().is_none_or(|(last, _)| *last != offset) {
+                    held.push((offset, message));
+                }
+                if held.len() > MAX_HELD {
+                    held.remove(0);
+                }
+            }
+        }
+        None
+    }
+
+    /// What is to be done with a publication of this offset: if it is to be told now, the user counts as told; one
+    /// that has to be held has to take the long way.
+    pub(super) fn publication_at(&mut self, channel: &str, offset: u64) -> Publication {
+        // Nothing is known of the channel's offsets before the server's first frame.
+        let Some(entry) = self.entry_mut(channel) else { return Publication::Tell };
+        match &mut entry.position {
+            None => Publication::Tell,
+            Some(_) if !entry.following => Publication::Long,
+            Some(position) if offset <= position.offset => Publication::Told,
+            Some(position) => {
+                position.offset = offset;
+                Publication::Tell
+            }
         }
     }
 
-    /// The server refused one of our subscribe messages.
-    pub(super) fn refused(&mut self, channel: &Channel, since: u64) -> Refusal {
-        let Some(state) = self.find(channel.as_str()) else { return Refusal::NoLoss };
+    /// What is held for a channel that is about to be forgotten.
+    pub(super) fn take_held(&mut self, channel: &str) -> Vec<P> {
+        self.entry_mut(channel).map(Entry::take_held).unwrap_or_default()
+    }
+
+    /// Behind the last publication that the user was told, on a channel with history.
+    pub(super) fn position(&self, channel: &Channel) -> Option<&Position> {
+        self.entry(channel)?.position.as_ref()
+    }
+
+    /// The server refused one of our subscribe messages. Gives what was held, too, when the channel is forgotten.
+    pub(super) fn refused(&mut self, channel: &Channel, since: u64) -> (Refusal, Vec<P>) {
+        let nothing = (Refusal::NoLoss, Vec::new());
+        let Some(state) = self.find(channel.as_str()) else { return nothing };
         let entry = state.wanted.as_ref().filter(|entry| entry.since == since);
-        let Some(entry) = entry else { return Refusal::NoLoss };
+        let Some(entry) = entry else { return nothing };
         let refusal = match (entry.following, entry.confirmed) {
-            _ if state.asking > 0 => return Refusal::NoLoss,
-            (true, true) => return Refusal::NoLoss,
+            _ if state.asking > 0 => return nothing,
+            (true, true) => return nothing,
             (true, false) => Refusal::TakeBack,
             (false, true) => Refusal::Lost,
             (false, false) => Refusal::NoLoss,
         };
+        let held = self.take_held(channel.as_str());
         self.forget(channel);
-        refusal
+        (refusal, held)
     }
 
     /// Whether the server confirmed the channel at some time since it is wanted.
@@ -126,6 +240,8 @@ impl Subscriptions {
             state.asking = 0;
             state.wanted.as_mut().is_some_and(|entry| {
                 entry.following = false;
+                // It will be among what was missed.
+                entry.held.clear();
                 true
             })
         });
@@ -133,43 +249,47 @@ impl Subscriptions {
 
     /// The wanted channels, oldest first.
     pub(super) fn wanted(&self) -> Vec<Channel> {
-        let since = |state: &State| Some(state.wanted.as_ref()?.since);
-        let mut wanted: Vec<(u64, &Channel)> =
-            self.channels.iter().filter_map(|(channel, state)| Some((since(state)?, channel))).collect();
-        wanted.sort_unstable_by_key(|(since, _)| *since);
-        wanted.into_iter().map(|(_, channel)| channel.clone()).collect()
+        let since = |state: &State<P>| Some(state.wanted.as_ref()?.since);
+        let mut wanted: Vec<(u64, Channel)> = Vec::new();
+        for (channel, state) in &self.channels {
+            if let Some(since) = since(state) {
+                let index = wanted.partition_point(|(other, _)| *other < since);
+                wanted.insert(index, (since, channel.clone()));
+            }
+        }
+        wanted.into_iter().map(|(_, channel)| channel).collect()
     }
 
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    fn want(&mut self, channel: &Channel) -> &mut Entry {
+    fn want(&mut self, channel: &Channel) -> &mut Entry<P> {
         let since = self.last + 1;
         let is_new = self.entry(channel).is_none();
         self.last += u64::from(is_new);
-        self.state(channel).wanted.get_or_insert(Entry { since, ..Entry::default() })
+        self.state(channel).wanted.get_or_insert_with(|| Entry::new(since))
     }
 
-    fn entry(&self, channel: &Channel) -> Option<&Entry> {
+    fn entry(&self, channel: &Channel) -> Option<&Entry<P>> {
         self.find(channel.as_str())?.wanted.as_ref()
     }
 
-    fn entry_mut(&mut self, channel: &str) -> Option<&mut Entry> {
+    fn entry_mut(&mut self, channel: &str) -> Option<&mut Entry<P>> {
         let index = self.index(channel).ok()?;
         self.channels.get_mut(index)?.1.wanted.as_mut()
     }
 
-    fn find(&self, channel: &str) -> Option<&State> {
+    fn find(&self, channel: &str) -> Option<&State<P>> {
         let index = self.index(channel).ok()?;
         self.channels.get(index).map(|(_, state)| state)
     }
 
-    fn state(&mut self, channel: &Channel) -> &mut State {
+    fn state(&mut self, channel: &Channel) -> &mut State<P> {
         let index = match self.index(channel.as_str()) {
             Ok(index) => index,
             Err(index) => {
-                self.channels.insert(index, (channel.clone(), State::default()));
+                self.channels.insert(index, (channel.clone(), State { wanted: None, asking: 0 }));
                 index
             }
         };
@@ -181,7 +301,7 @@ impl Subscriptions {
     }
 
     /// Changes what is known of a channel, and forgets one of which nothing is.
-    fn change(&mut self, channel: &str, change: impl FnOnce(&mut State)) {
+    fn change(&mut self, channel: &str, change: impl FnOnce(&mut State<P>)) {
         let Ok(index) = self.index(channel) else { return };
         let (_, state) = &mut self.channels[index];
         change(state);
@@ -189,4 +309,47 @@ impl Subscriptions {
             self.channels.remove(index);
         }
     }
+}
+
+impl<P> Entry<P> {
+    /// The server follows for us, from this place on.
+    fn join(&mut self, joined: Joined<P>) -> Option<Caught<P>> {
+        let was_following = std::mem::replace(&mut self.following, true);
+        let Joined { position, recovered, publications, .. } = joined;
+        let Some(before) = self.position.take() else {
+            self.position = position;
+            return None;
+        };
+        let same_epoch = position.as_ref().is_some_and(|position| position.epoch == before.epoch);
+        if was_following && same_epoch && recovered != Some(false) {
+            // Another reader's confirmation. Publications come in their place, before it and after it.
+            self.position = Some(before);
+            return None;
+        }
+        let is_same = position.as_ref() == Some(&before);
+        let recovered = same_epoch && recovered == Some(true) || is_same;
+        self.position = position;
+        if was_following && recovered {
+            return None;
+        }
+        let publications = beyond(before.offset, publications);
+        let held = std::mem::take(&mut self.held);
+        // What was recovered is not told again.
+        let from = if recovered { self.position.as_ref().map_or(0, |position| position.offset) } else { 0 };
+        if let Some(position) = &mut self.position {
+            position.offset = held.iter().fold(position.offset, |last, (offset, _)| last.max(*offset));
+        }
+        Some(Caught { recovered, publications, held: beyond(from, held) })
+    }
+}
+
+/// The messages whose offset is greater.
+fn beyond<P>(offset: u64, publications: Vec<(u64, P)>) -> Vec<P> {
+    let mut messages = Vec::new();
+    for (other, message) in publications {
+        if other > offset {
+            messages.push(message);
+        }
+    }
+    messages
 }

@@ -4,6 +4,8 @@
 //! read: each field is found as raw text, and a payload stays that. Skipping a nested value is iterative
 //! in `serde_json`, so the depth of what a peer sends costs no stack.
 
+mod internal;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -11,7 +13,8 @@ use serde_json::value::RawValue;
 
 use super::{Codec, NotJson};
 use crate::error::ErrorCode;
-use crate::message::{ClientMessage, Failure, Hello, ServerMessage, SessionInfo};
+use crate::message::{Acknowledge, ClientMessage, Failure, Hello, ServerMessage, SessionInfo};
+use crate::position::Position;
 use crate::raw_json::RawJson;
 
 /// Reads and writes with `serde_json`; payloads are [`RawJson`], texts are bytes of UTF-8.
@@ -53,19 +56,52 @@ impl Codec for NativeCodec {
                     object.raw("timeout_ms", timeout_ms.to_string().as_bytes());
                 }
             }
-            ClientMessage::Subscribe { channel, uuid } => {
-                object.request("_subscribe", Object::new().text("channel", channel), uuid);
+            ClientMessage::Subscribe { channel, recover, presence, uuid } => {
+                let mut request = Object::new();
+                request.text("channel", channel).position("recover", recover.as_ref());
+                if *presence {
+                    request.raw("presence", b"true");
+                }
+                object.request("_subscribe", &mut request, uuid);
             }
             ClientMessage::Unsubscribe { channel, uuid } => {
                 object.request("_unsubscribe", Object::new().text("channel", channel), uuid);
             }
-            ClientMessage::Publish { channel, data, uuid } => {
+            ClientMessage::Publish { channel, data, key, uuid } => {
                 let mut request = Object::new();
                 request.text("channel", channel).raw("data", data.as_bytes());
+                if let Some(key) = key {
+                    request.text("key", key);
+                }
                 object.request("_publish", &mut request, uuid);
             }
             ClientMessage::Broadcast { data, uuid } => {
                 object.request("_broadcast", Object::new().raw("data", data.as_bytes()), uuid);
+            }
+            ClientMessage::History { channel, query, uuid } => {
+                let mut request = Object::new();
+                request.text("channel", channel).position("since", query.since.as_ref());
+                request.number("limit", query.limit);
+                if query.reverse {
+                    request.raw("reverse", b"true");
+                }
+                object.request("_history", &mut request, uuid);
+            }
+            ClientMessage::Presence { channel, query, uuid } => {
+                let mut request = Object::new();
+                request.text("channel", channel).number("limit", query.limit);
+                if let Some(after) = &query.after {
+                    request.text("after", after);
+                }
+                object.request("_presence", &mut request, uuid);
+            }
+            ClientMessage::Acknowledge { what, uuid } => {
+                let (key, number) = match *what {
+                    Acknowledge::One(id) => ("id", id),
+                    Acknowledge::Batch(last) => ("batch", last),
+                    Acknowledge::Resync(number) => ("resync", number),
+                };
+                object.request("_ack", Object::new().number(key, Some(number)), uuid);
             }
             ClientMessage::Ping { uuid } => {
                 object.request("_ping", &mut Object::new(), uuid);
@@ -88,7 +124,7 @@ impl Codec for NativeCodec {
         };
         let payload = |raw: &RawValue| RawJson::slice_of(text, raw);
         let message = if envelope.internal.is_some_and(|internal| internal.get() == "true") {
-            envelope.into_internal(payload)
+            internal::decode(envelope.command, envelope.data, payload)
         } else {
             envelope.into_answer_or_publication(payload)
         };
@@ -122,24 +158,8 @@ struct Envelope<'a> {
     channel: Option<&'a RawValue>,
     #[serde(borrow, default)]
     message: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Internal<'a> {
     #[serde(borrow, default)]
-    channel: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    uuid: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    fid: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    command: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    args: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    timeout_ms: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    after_ms: Option<&'a RawValue>,
+    offset: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -160,26 +180,7 @@ struct ErrorObject<'a> {
     message: Option<&'a RawValue>,
 }
 
-impl<'a> Envelope<'a> {
-    fn into_internal(self, payload: impl Fn(&RawValue) -> RawJson) -> Option<ServerMessage<RawJson>> {
-        let data: Internal<'a> = read_object(self.data?.get().as_bytes())?;
-        match read::<String>(self.command)?.as_str() {
-            "subscribe" => {
-                Some(ServerMessage::Subscribed { channel: read(data.channel)?, uuid: read(data.uuid) })
-            }
-            "unsubscribe" => Some(ServerMessage::Unsubscribed { channel: read(data.channel)? }),
-            "rpc" => Some(ServerMessage::Call {
-                fid: read(data.fid)?,
-                path: read(data.command)?,
-                args: data.args.map_or_else(RawJson::null, payload),
-                timeout_ms: read(data.timeout_ms),
-            }),
-            "cancel" => Some(ServerMessage::Cancel { fid: read(data.fid)? }),
-            "reconnect" => Some(ServerMessage::ReconnectHint { after_ms: read(data.after_ms)? }),
-            _ => None,
-        }
-    }
-
+impl Envelope<'_> {
     fn into_answer_or_publication(
         self,
         payload: impl Fn(&RawValue) -> RawJson,
@@ -200,7 +201,8 @@ impl<'a> Envelope<'a> {
         }
         if self.channel.is_some() {
             let message = self.message.map_or_else(RawJson::null, payload);
-            return Some(ServerMessage::Publication { channel: read(self.channel)?, message });
+            let offset = read(self.offset);
+            return Some(ServerMessage::Publication { channel: read(self.channel)?, message, offset });
         }
         failure.map(ServerMessage::Error)
     }
@@ -239,6 +241,9 @@ fn encode_hello(hello: &Hello) -> Vec<u8> {
     let features = serde_json::to_vec(&hello.features).unwrap_or_else(|_| b"[]".to_vec());
     let mut object = Object::new();
     object.text("name", &hello.name).text("version", &hello.version).raw("features", &features);
+    if let Some(device) = &hello.device {
+        object.text("device", device);
+    }
     object.finish()
 }
 
@@ -268,6 +273,19 @@ impl Object {
         self
     }
 
+    fn number(&mut self, key: &str, number: Option<u64>) -> &mut Self {
+        match number {
+            Some(number) => self.raw(key, itoa::Buffer::new().format(number).as_bytes()),
+            None => self,
+        }
+    }
+
+    fn position(&mut self, key: &str, position: Option<&Position>) -> &mut Self {
+        let Some(Position { epoch, offset }) = position else { return self };
+        let position = Object::new().text("epoch", epoch.as_str()).number("offset", Some(*offset)).take();
+        self.raw(key, &position)
+    }
+
     fn text(&mut self, key: &str, text: &str) -> &mut Self {
         self.raw(key, b"");
         let start = self.0.len();
@@ -279,7 +297,7 @@ impl Object {
     }
 
     fn request(&mut self, rpc: &str, request: &mut Object, uuid: &str) -> &mut Self {
-        let request = std::mem::replace(request, Self(Vec::new())).finish();
+        let request = request.take();
         self.text("rpc", rpc).raw("req", &request).text("uuid", uuid)
     }
 
@@ -294,6 +312,10 @@ impl Object {
         self
     }
 
+    fn take(&mut self) -> Vec<u8> {
+        std::mem::replace(self, Self(Vec::new())).finish()
+    }
+
     fn finish(mut self) -> Vec<u8> {
         if self.0.is_empty() {
             self.0.push(b'{');
@@ -304,5 +326,4 @@ impl Object {
 }
 
 #[cfg(test)]
-#[path = "native_tests.rs"]
 mod tests;

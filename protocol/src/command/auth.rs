@@ -5,8 +5,9 @@
 use serde_json::json;
 
 use crate::answer::{Answer, named};
+use crate::envelope::string;
 use crate::json::slice::RawSlice;
-use crate::message::{Hello, SessionInfo};
+use crate::message::{Hello, MAX_DEVICE_BYTES, SessionInfo};
 use crate::raw_json::RawJson;
 
 /// The verb.
@@ -19,17 +20,21 @@ const MAX_HELLO: usize = 64;
 /// Reads the `client` field. One of another shape is no hello, as it was none to the original servers.
 pub(crate) fn hello(client: RawSlice<'_>) -> Option<Hello> {
     #[derive(serde::Deserialize)]
-    struct Fields {
+    struct Fields<'a> {
         name: String,
         version: String,
         #[serde(default)]
         features: Vec<String>,
+        #[serde(borrow)]
+        device: Option<RawSlice<'a>>,
     }
 
-    let Fields { name, version, features } = client.parse().ok()?;
+    let Fields { name, version, features, device } = client.parse().ok()?;
+    let device = device.and_then(string).filter(|device| (1..=MAX_DEVICE_BYTES).contains(&device.len()));
+    let device = device.map(std::borrow::Cow::into_owned);
     let fits = |text: &String| text.len() <= MAX_HELLO;
     (fits(&name) && fits(&version) && features.len() <= MAX_HELLO && features.iter().all(fits))
-        .then_some(Hello { name, version, features })
+        .then_some(Hello { name, version, features, device })
 }
 
 impl Answer {

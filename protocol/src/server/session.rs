@@ -5,9 +5,14 @@
 
 use crate::answer::Answer;
 use crate::close::Close;
+use crate::command::acknowledge::{self, Acknowledge};
 use crate::command::answer::ClientAnswer;
 use crate::command::call::CallRequest;
-use crate::command::{auth, broadcast, cancel, publish, subscribe};
+use crate::command::history::{self, History};
+use crate::command::presence::{self, Presence};
+use crate::command::publish::{self, Publish};
+use crate::command::subscribe::{self, Subscribe};
+use crate::command::{auth, broadcast, cancel};
 use crate::envelope::{Envelope, NoEnvelope, is_falsy, string};
 use crate::error::ErrorCode;
 use crate::json::slice::RawSlice;
@@ -62,13 +67,19 @@ pub enum Command<'a> {
     /// Call an action.
     Call(CallRequest<'a>, Answer),
     /// Follow a channel. Answered by [`Answer::subscribed`].
-    Subscribe(Channel, Answer),
+    Subscribe(Subscribe, Answer),
     /// No longer follow a channel.
     Unsubscribe(Channel, Answer),
-    /// Publish on a channel.
-    Publish(Channel, RawSlice<'a>, Answer),
+    /// Publish on a channel. Answered by [`Answer::published`].
+    Publish(Publish<'a>, Answer),
     /// Publish on every channel.
     Broadcast(RawSlice<'a>, Answer),
+    /// Tell what a channel kept. Answered by [`Answer::history`].
+    History(History, Answer),
+    /// Tell who is on a channel. Answered by [`Answer::presence`].
+    Presence(Presence<'a>, Answer),
+    /// The device has what was sent to it.
+    Acknowledge(Acknowledge, Answer),
     /// Say pong.
     Ping(Answer),
     /// Stop the call with this `uuid` (its JSON text), if it runs.
@@ -119,7 +130,7 @@ impl Session {
             (State::AwaitAuth, Ok(envelope)) => self.expect_auth(&envelope, room),
             (State::Ready, Err(NoEnvelope::NotAnObject)) => {
                 let answer = Answer::to_nothing();
-                let answer = if self.hello { answer.with_details() } else { answer };
+                let answer = if self.hello { answer.with_hello() } else { answer };
                 Event::Send(answer.error(&RpcError::bad_request("a JSON object with the field rpc")))
             }
             (State::Ready, Ok(envelope)) if envelope.is_too_deep() => {
@@ -157,11 +168,12 @@ impl Session {
             return Event::Send(answer.error(&RpcError::bad_request("the field rpc, a text")));
         };
         let command = match &*rpc {
-            command::subscribe::NAME => subscribe::channel(envelope.req).map(Parsed::Subscribe),
+            command::subscribe::NAME => subscribe::request(envelope.req).map(Parsed::Subscribe),
             command::unsubscribe::NAME => subscribe::channel(envelope.req).map(Parsed::Unsubscribe),
-            command::publish::NAME => {
-                publish::request(envelope.req).map(|(channel, data)| Parsed::Publish(channel, data))
-            }
+            command::publish::NAME => publish::request(envelope.req).map(Parsed::Publish),
+            command::acknowledge::NAME => acknowledge::request(envelope.req).map(Parsed::Acknowledge),
+            command::history::NAME => history::request(envelope.req).map(Parsed::History),
+            command::presence::NAME => presence::request(envelope.req).map(Parsed::Presence),
             command::broadcast::NAME => broadcast::data(envelope.req).map(Parsed::Broadcast),
             command::cancel::NAME => cancel::target(envelope.req).map(Parsed::Cancel),
             command::ping::NAME => return Event::Command(Command::Ping(answer)),
@@ -188,10 +200,13 @@ impl Default for Session {
 /// A command that is well formed and still lacks its [`Answer`].
 enum Parsed<'a> {
     Call(CallRequest<'a>),
-    Subscribe(Channel),
+    Subscribe(Subscribe),
     Unsubscribe(Channel),
-    Publish(Channel, RawSlice<'a>),
+    Publish(Publish<'a>),
     Broadcast(RawSlice<'a>),
+    History(History),
+    Presence(Presence<'a>),
+    Acknowledge(Acknowledge),
     Cancel(RawSlice<'a>),
 }
 
@@ -199,10 +214,13 @@ impl<'a> Parsed<'a> {
     fn with(self, answer: Answer) -> Command<'a> {
         match self {
             Self::Call(call) => Command::Call(call, answer),
-            Self::Subscribe(channel) => Command::Subscribe(channel, answer),
+            Self::Subscribe(subscribe) => Command::Subscribe(subscribe, answer),
             Self::Unsubscribe(channel) => Command::Unsubscribe(channel, answer),
-            Self::Publish(channel, data) => Command::Publish(channel, data, answer),
+            Self::Publish(publish) => Command::Publish(publish, answer),
             Self::Broadcast(data) => Command::Broadcast(data, answer),
+            Self::History(history) => Command::History(history, answer),
+            Self::Presence(presence) => Command::Presence(presence, answer),
+            Self::Acknowledge(acknowledge) => Command::Acknowledge(acknowledge, answer),
             Self::Cancel(uuid) => Command::Cancel(uuid, answer),
         }
     }

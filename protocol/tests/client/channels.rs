@@ -1,7 +1,7 @@
 //! Channels: confirmed, refused, renewed, lost, taken back.
 
 use serde_json::json;
-use tokensocket_protocol::client::{CallError, Config, Event};
+use tokensocket_protocol::client::{CallError, Config, Event, Publication};
 
 use crate::driver::{Driver, SECOND, raw};
 
@@ -214,7 +214,7 @@ fn a_publication_that_needs_no_reading_is_told_at_once() {
     let mut driver = Driver::connected(config);
     driver.pass(30 * SECOND);
     assert_eq!(driver.wait(), 10 * SECOND);
-    assert!(driver.session.handle_publication());
+    assert_eq!(driver.session.handle_publication(None), Publication::Tell);
     assert_eq!(driver.wait(), 30 * SECOND, "it shows that the server lives");
     assert!(driver.session.poll_output().is_none());
 }
@@ -223,24 +223,24 @@ fn a_publication_that_needs_no_reading_is_told_at_once() {
 fn a_publication_does_not_overtake_what_came_before() {
     let mut driver = Driver::connected(Config::default());
     driver.session.handle_text(driver.now, &json!({ "channel": "c", "message": "1" }).to_string().into());
-    assert!(!driver.session.handle_publication());
+    assert_eq!(driver.session.handle_publication(None), Publication::Long);
     driver.drain();
-    assert!(driver.session.handle_publication());
+    assert_eq!(driver.session.handle_publication(None), Publication::Tell);
 }
 
 #[test]
 fn a_publication_counts_only_once_the_server_has_let_us_in() {
     let mut driver = Driver::new(Config::default());
-    assert!(!driver.session.handle_publication());
+    assert_eq!(driver.session.handle_publication(None), Publication::Long);
     driver.start();
     driver.open();
-    assert!(!driver.session.handle_publication());
+    assert_eq!(driver.session.handle_publication(None), Publication::Long);
     driver.let_in();
-    assert!(driver.session.handle_publication());
+    assert_eq!(driver.session.handle_publication(None), Publication::Tell);
     driver.cut();
-    assert!(!driver.session.handle_publication());
+    assert_eq!(driver.session.handle_publication(None), Publication::Long);
     driver.end();
-    assert!(!driver.session.handle_publication());
+    assert_eq!(driver.session.handle_publication(None), Publication::Long);
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn sends_auth_first_with_the_token_as_it_came_and_a_hello() {
     assert_eq!(driver.sent.len(), 1);
     let auth = &driver.sent[0];
     assert_eq!((&auth["rpc"], &auth["token"]), (&json!("auth"), &json!("opaque")));
-    assert_eq!(auth["client"]["features"], json!(["cancel", "reconnect"]));
+    assert_eq!(auth["client"]["features"], json!(["cancel", "reconnect", "history", "presence", "delivery"]));
     Token::parse(auth["uuid"].as_str().unwrap()).expect("a canonical UUID v4");
     driver.answer_auth(&json!({ "resp": "success" }));
     assert_eq!(driver.take_sent(), ["auth", "early"]);

@@ -5,8 +5,11 @@
 mod calling;
 mod channels;
 mod connecting;
+mod delivering;
 mod driver;
 mod interleavings;
 mod invoking;
+mod losses;
+mod recovering;
 mod waiting;
 mod waking;

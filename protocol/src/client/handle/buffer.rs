@@ -1,7 +1,8 @@
 //! What lies between the driver and one reader of a channel.
 //!
 //! In: publications from the driver, which never waits. Out: what the reader polls. When the buffer is full
-//! the oldest publications are dropped, and the reader is told how many.
+//! the oldest publications are dropped, and the reader is told how many. What was recovered after a reconnect comes
+//! all at once and has room of its own, so that it is not dropped before the reader had a chance to read it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -21,11 +22,31 @@ pub struct Buffer {
 
 #[derive(Default)]
 struct Inner {
-    items: VecDeque<RawJson>,
+    items: VecDeque<Item>,
     bytes: usize,
+    /// The room beyond the limits for what was recovered last.
+    extra_items: usize,
+    extra_bytes: usize,
     missed: u64,
+    /// What was lost on the server's side was dropped with the rest.
+    missed_gap: bool,
     end: Option<End>,
     reader: Option<Waker>,
+}
+
+enum Item {
+    Publication(RawJson),
+    /// The server has lost some here.
+    Gap,
+}
+
+impl Item {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Publication(data) => data.as_bytes().len(),
+            Self::Gap => 0,
+        }
+    }
 }
 
 enum End {
@@ -41,16 +62,45 @@ impl Buffer {
 
     /// Adds a publication, if need be in place of the oldest ones. The newest is always kept.
     pub fn push(&self, item: RawJson) {
+        self.change(|inner| inner.push(Item::Publication(item)));
+    }
+
+    /// Adds what was missed. It has room beside the limits, until it is read or the next is recovered.
+    pub fn recover(&self, items: &[RawJson]) {
+        self.change(|inner| {
+            inner.extra_items = items.len();
+            inner.extra_bytes = items.iter().map(|item| item.as_bytes().len()).sum();
+            for item in items {
+                inner.push(Item::Publication(item.clone()));
+            }
+        });
+    }
+
+    /// The server has lost some here.
+    pub fn gap(&self) {
+        self.change(|inner| {
+            if !matches!(inner.items.back(), Some(Item::Gap)) {
+                inner.push(Item::Gap);
+            }
+        });
+    }
+
+    /// Changes what there is to read, keeps to the limits, and wakes the reader.
+    fn change(&self, change: impl FnOnce(&mut Inner)) {
         let reader = {
             let mut inner = self.lock();
-            inner.bytes += item.as_bytes().len();
-            inner.items.push_back(item);
-            while inner.items.len() > self.max_items
-                || (inner.bytes > self.max_bytes && inner.items.len() > 1)
+            change(&mut inner);
+            while inner.items.len() > self.max_items.saturating_add(inner.extra_items)
+                || (inner.bytes > self.max_bytes.saturating_add(inner.extra_bytes) && inner.items.len() > 1)
             {
-                let Some(dropped) = inner.items.pop_front() else { break };
-                inner.bytes -= dropped.as_bytes().len();
-                inner.missed += 1;
+                match inner.items.pop_front() {
+                    Some(Item::Publication(data)) => {
+                        inner.bytes -= data.as_bytes().len();
+                        inner.missed += 1;
+                    }
+                    Some(Item::Gap) => inner.missed_gap = true,
+                    None => break,
+                }
             }
             inner.reader.take()
         };
@@ -88,13 +138,22 @@ impl Buffer {
     /// The next publication, or what there is to tell about those that were lost. `None` after the end.
     pub fn poll(&self, context: &mut Context<'_>) -> Poll<Option<Result<RawJson, SubscriptionError>>> {
         let mut inner = self.lock();
+        if std::mem::take(&mut inner.missed_gap) {
+            return Poll::Ready(Some(Err(SubscriptionError::Unrecovered)));
+        }
         if inner.missed > 0 {
             let missed = std::mem::take(&mut inner.missed);
             return Poll::Ready(Some(Err(SubscriptionError::Lagged(missed))));
         }
         if let Some(item) = inner.items.pop_front() {
-            inner.bytes -= item.as_bytes().len();
-            return Poll::Ready(Some(Ok(item)));
+            let bytes = item.bytes();
+            inner.bytes -= bytes;
+            inner.extra_items = inner.extra_items.saturating_sub(1);
+            inner.extra_bytes = inner.extra_bytes.saturating_sub(bytes);
+            return Poll::Ready(Some(match item {
+                Item::Publication(data) => Ok(data),
+                Item::Gap => Err(SubscriptionError::Unrecovered),
+            }));
         }
         match inner.end.take() {
             Some(End::Lost(error)) => {
@@ -110,6 +169,13 @@ impl Buffer {
                 Poll::Pending
             }
         }
+    }
+}
+
+impl Inner {
+    fn push(&mut self, item: Item) {
+        self.bytes += item.bytes();
+        self.items.push_back(item);
     }
 }
 
@@ -153,6 +219,60 @@ mod tests {
         buffer.push(raw("222222"));
         assert_eq!(next(&buffer), Poll::Ready(Some(Err(SubscriptionError::Lagged(1)))));
         assert_eq!(next(&buffer), Poll::Ready(Some(Ok("222222".to_owned()))));
+    }
+
+    #[test]
+    fn what_was_recovered_is_not_dropped_for_being_much() {
+        let buffer = Buffer::new(2, 4);
+        buffer.push(raw("1"));
+        let recovered: Vec<RawJson> = ["22", "33", "44", "55"].map(raw).into();
+        buffer.recover(&recovered);
+        buffer.push(raw("6"));
+        for value in ["1", "22", "33"] {
+            assert_eq!(next(&buffer), Poll::Ready(Some(Ok(value.to_owned()))));
+        }
+        for value in ["7", "8"] {
+            buffer.push(raw(value));
+        }
+        assert_eq!(next(&buffer), Poll::Ready(Some(Err(SubscriptionError::Lagged(2)))), "its room is gone");
+        assert_eq!(next(&buffer), Poll::Ready(Some(Ok("6".to_owned()))));
+        buffer.recover(&recovered);
+        buffer.recover(&recovered);
+        assert_eq!(
+            next(&buffer),
+            Poll::Ready(Some(Err(SubscriptionError::Lagged(4)))),
+            "and is not added up"
+        );
+    }
+
+    #[test]
+    fn the_room_for_what_was_recovered_is_that_of_the_last_time() {
+        let buffer = Buffer::new(2, 1000);
+        let recovered: Vec<RawJson> = ["1", "2", "3"].map(raw).into();
+        for _ in 0..3 {
+            buffer.recover(&recovered);
+        }
+        assert_eq!(next(&buffer), Poll::Ready(Some(Err(SubscriptionError::Lagged(4)))));
+    }
+
+    #[test]
+    fn a_gap_stands_where_it_is_and_outlives_what_is_dropped() {
+        let buffer = Buffer::new(3, 100);
+        buffer.push(raw("1"));
+        buffer.gap();
+        buffer.gap();
+        buffer.push(raw("2"));
+        let gap = || Poll::Ready(Some(Err(SubscriptionError::Unrecovered)));
+        assert_eq!(next(&buffer), Poll::Ready(Some(Ok("1".to_owned()))));
+        assert_eq!(next(&buffer), gap());
+        assert_eq!(next(&buffer), Poll::Ready(Some(Ok("2".to_owned()))));
+        buffer.gap();
+        for value in ["3", "4", "5", "6"] {
+            buffer.push(raw(value));
+        }
+        assert_eq!(next(&buffer), gap());
+        assert_eq!(next(&buffer), Poll::Ready(Some(Err(SubscriptionError::Lagged(1)))));
+        assert_eq!(next(&buffer), Poll::Ready(Some(Ok("4".to_owned()))));
     }
 
     #[test]

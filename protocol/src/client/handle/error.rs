@@ -67,6 +67,10 @@ pub enum SubscriptionError {
     /// publications follow.
     #[error("{0} publications were dropped, because they were not read fast enough")]
     Lagged(u64),
+    /// After a reconnect, or because the server began anew, publications were lost here that cannot be recovered:
+    /// fetch the state that they were about. More publications follow.
+    #[error("publications were lost here: fetch what they were about")]
+    Unrecovered,
     /// The server ended the subscription, or refused it after a reconnect. Nothing follows.
     #[error("the server ended the subscription{}", .0.as_ref().map(|error| format!(": {error}")).unwrap_or_default())]
     Lost(Option<RpcError>),

@@ -6,7 +6,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::member::Member;
 use crate::client::{ConnectionError, Event as SessionEvent};
+use crate::message::Settings;
 use crate::raw_json::RawJson;
 use crate::threads::MaybeSync;
 
@@ -28,11 +30,43 @@ pub enum Event {
         /// What was published.
         data: RawJson,
     },
+    /// `recovered`: after a reconnect a channel with history goes on without a gap. What was missed came before
+    /// this, as messages.
+    Recovered {
+        /// The channel's name.
+        channel: String,
+    },
+    /// `unrecovered`: publications of a channel with history are lost. Fetch what they were about.
+    Unrecovered {
+        /// The channel's name.
+        channel: String,
+    },
+    /// `join`: somebody came to a channel that is followed with presence.
+    Join {
+        /// The channel's name.
+        channel: String,
+        /// Who.
+        member: Member,
+    },
+    /// `leave`: somebody is gone from a channel that is followed with presence.
+    Leave {
+        /// The channel's name.
+        channel: String,
+        /// Who.
+        member: Member,
+    },
+    /// `settings`: what the server says of this device, on every connection.
+    Settings(Settings),
+    /// `batch`: so many deliveries follow that were kept while this device was away.
+    Batch {
+        /// Those that are new to it.
+        deliveries: usize,
+    },
 }
 
 /// There is no event of this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no event {0:?}: listen to ready, reconnect, disconnect or message")]
+#[error("there is no event {0:?}: the names are {names}", names = EventName::ALL.map(EventName::as_str).join(", "))]
 pub struct UnknownEvent(pub String);
 
 /// The names of the [`Event`]s.
@@ -46,18 +80,55 @@ pub enum EventName {
     Disconnect,
     /// `message`
     Message,
+    /// `recovered`
+    Recovered,
+    /// `unrecovered`
+    Unrecovered,
+    /// `join`
+    Join,
+    /// `leave`
+    Leave,
+    /// `settings`
+    Settings,
+    /// `batch`
+    Batch,
 }
 
 impl EventName {
+    /// Every name.
+    pub const ALL: [Self; 10] = [
+        Self::Ready,
+        Self::Reconnect,
+        Self::Disconnect,
+        Self::Message,
+        Self::Recovered,
+        Self::Unrecovered,
+        Self::Join,
+        Self::Leave,
+        Self::Settings,
+        Self::Batch,
+    ];
+
+    /// The name as text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Reconnect => "reconnect",
+            Self::Disconnect => "disconnect",
+            Self::Message => "message",
+            Self::Recovered => "recovered",
+            Self::Unrecovered => "unrecovered",
+            Self::Join => "join",
+            Self::Leave => "leave",
+            Self::Settings => "settings",
+            Self::Batch => "batch",
+        }
+    }
+
     /// Reads a name.
     pub fn parse(name: &str) -> Result<Self, UnknownEvent> {
-        match name {
-            "ready" => Ok(Self::Ready),
-            "reconnect" => Ok(Self::Reconnect),
-            "disconnect" => Ok(Self::Disconnect),
-            "message" => Ok(Self::Message),
-            _ => Err(UnknownEvent(name.to_owned())),
-        }
+        let known = Self::ALL.into_iter().find(|known| known.as_str() == name);
+        known.ok_or_else(|| UnknownEvent(name.to_owned()))
     }
 
     fn of(event: &Event) -> Self {
@@ -66,6 +137,12 @@ impl EventName {
             Event::Reconnect(_) => Self::Reconnect,
             Event::Disconnect(_) => Self::Disconnect,
             Event::Message { .. } => Self::Message,
+            Event::Recovered { .. } => Self::Recovered,
+            Event::Unrecovered { .. } => Self::Unrecovered,
+            Event::Join { .. } => Self::Join,
+            Event::Leave { .. } => Self::Leave,
+            Event::Settings(_) => Self::Settings,
+            Event::Batch { .. } => Self::Batch,
         }
     }
 }
@@ -78,6 +155,14 @@ impl Event {
             SessionEvent::Reconnect(outcome) => Some(Self::Reconnect(outcome)),
             SessionEvent::Disconnected(error) => Some(Self::Disconnect(error)),
             SessionEvent::Message { channel, message } => Some(Self::Message { channel, data: message }),
+            SessionEvent::Recovered { channel, .. } => Some(Self::Recovered { channel }),
+            SessionEvent::Unrecovered { channel } => Some(Self::Unrecovered { channel }),
+            SessionEvent::Member { channel, member, joined } => {
+                let member = member.parse().ok()?;
+                Some(if joined { Self::Join { channel, member } } else { Self::Leave { channel, member } })
+            }
+            SessionEvent::Settings(settings) => Some(Self::Settings(settings)),
+            SessionEvent::Batch { deliveries } => Some(Self::Batch { deliveries }),
             _ => None,
         }
     }
@@ -122,6 +207,11 @@ impl Listeners {
         let nobody_reads = || !lock(&self.0).functions.iter().any(|(_, name, _)| *name == EventName::Message);
         if matches!(event, SessionEvent::Message { .. }) && nobody_reads() {
             return;
+        }
+        if let SessionEvent::Recovered { channel, publications } = &event {
+            for data in publications {
+                self.emit(&Event::Message { channel: channel.clone(), data: data.clone() });
+            }
         }
         if let Some(event) = Event::from_session(event) {
             self.emit(&event);

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::message::Joined;
 
 fn decode(text: &str) -> Result<ServerMessage<RawJson>, NotJson> {
     NativeCodec.decode(&Bytes::copy_from_slice(text.as_bytes()))
@@ -17,7 +18,8 @@ fn raw(value: &Value) -> RawJson {
 #[test]
 fn writes_every_message_of_a_client() {
     let (uuid, channel) = ("u".to_owned(), "a\"b".to_owned());
-    let hello = Hello { name: "n".into(), version: "1".into(), features: vec!["cancel".into()] };
+    let hello =
+        Hello { name: "n".into(), version: "1".into(), features: vec!["cancel".into()], device: None };
     let failure = Failure {
         error: raw(&json!("no")),
         message: "no".into(),
@@ -44,7 +46,12 @@ fn writes_every_message_of_a_client() {
             json!({"rpc": "a.b", "req": {"x": [1]}, "uuid": "u", "timeout_ms": 5}),
         ),
         (
-            ClientMessage::Subscribe { channel: channel.clone(), uuid: uuid.clone() },
+            ClientMessage::Subscribe {
+                channel: channel.clone(),
+                recover: None,
+                presence: false,
+                uuid: uuid.clone(),
+            },
             json!({"rpc": "_subscribe", "req": {"channel": "a\"b"}, "uuid": "u"}),
         ),
         (
@@ -52,7 +59,7 @@ fn writes_every_message_of_a_client() {
             json!({"rpc": "_unsubscribe", "req": {"channel": "a\"b"}, "uuid": "u"}),
         ),
         (
-            ClientMessage::Publish { channel, data: raw(&json!("5")), uuid: uuid.clone() },
+            ClientMessage::Publish { channel, data: raw(&json!("5")), key: None, uuid: uuid.clone() },
             json!({"rpc": "_publish", "req": {"channel": "a\"b", "data": "5"}, "uuid": "u"}),
         ),
         (
@@ -110,11 +117,15 @@ fn reads_every_message_of_a_server() {
         ),
         (
             r#"{"internal":true,"command":"subscribe","data":{"rpc":"_subscribe","req":{"channel":"c"},"uuid":"u","channel":"c"}}"#,
-            ServerMessage::Subscribed { channel: "c".into(), uuid: Some("u".into()) },
+            ServerMessage::Subscribed {
+                channel: "c".into(),
+                uuid: Some("u".into()),
+                joined: Joined::default(),
+            },
         ),
         (
             r#"{"internal":true,"command":"subscribe","data":{"channel":"c"}}"#,
-            ServerMessage::Subscribed { channel: "c".into(), uuid: None },
+            ServerMessage::Subscribed { channel: "c".into(), uuid: None, joined: Joined::default() },
         ),
         (
             r#"{"internal":true,"command":"unsubscribe","data":{"channel":"c"}}"#,
@@ -139,9 +150,12 @@ fn reads_every_message_of_a_server() {
         ),
         (
             " {\"channel\":\"\\u0063\",\"message\":\"5\"}",
-            ServerMessage::Publication { channel: "c".into(), message: raw(&json!("5")) },
+            ServerMessage::Publication { channel: "c".into(), message: raw(&json!("5")), offset: None },
         ),
-        (r#"{"channel":"c"}"#, ServerMessage::Publication { channel: "c".into(), message: RawJson::null() }),
+        (
+            r#"{"channel":"c"}"#,
+            ServerMessage::Publication { channel: "c".into(), message: RawJson::null(), offset: None },
+        ),
         (
             r#"{"error":"Invalid message"}"#,
             ServerMessage::Error(failure(json!("Invalid message"), "Invalid message")),
@@ -167,8 +181,27 @@ fn what_it_does_not_know_is_unknown() {
         r#"{"internal":true,"command":"rpc","data":{"fid":5,"command":"a"}}"#,
         r#"{"internal":true,"command":"unsubscribe","data":["c"]}"#,
         r#"{"internal":true,"command":"reconnect","data":{"after_ms":-1}}"#,
+        r#"{"internal":true,"command":"batch","data":{"id":1,"items":[{"id":-1,"event":"e"}]}}"#,
+        r#"{"internal":true,"command":"batch","data":{"id":1}}"#,
+        r#"{"internal":true,"command":"deliver","data":{"id":1.5,"event":"e","args":[]}}"#,
+        r#"{"internal":true,"command":"resync","data":{"event":"e"}}"#,
+        r#"{"internal":true,"command":"settings","data":{"device":"d"}}"#,
+        r#"{"internal":true,"command":"join","data":{"channel":"c"}}"#,
     ] {
         assert_eq!(decode(text), Ok(ServerMessage::Unknown), "{text}");
+    }
+}
+
+#[test]
+fn a_recovery_that_cannot_be_read_is_none() {
+    for text in [
+        r#"{"channel":"c","epoch":"e","offset":1,"recovered":true}"#,
+        r#"{"channel":"c","epoch":"e","offset":1,"recovered":true,"publications":[{"message":1}]}"#,
+        r#"{"channel":"c","epoch":"e","offset":1,"recovered":true,"publications":5}"#,
+    ] {
+        let text = format!(r#"{{"internal":true,"command":"subscribe","data":{text}}}"#);
+        let Ok(ServerMessage::Subscribed { joined, .. }) = decode(&text) else { panic!("{text}") };
+        assert_eq!((joined.recovered, joined.publications.len()), (Some(false), 0), "{text}");
     }
 }
 
