@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use tokensocket_protocol::{Channel, Pattern, Position, RawJson};
+use tokensocket_protocol::{Channel, Close, Pattern, Position, RawJson};
 
 use crate::history::{History, HistoryPage, HistoryQuery};
 use crate::timestamp::Timestamp;
@@ -71,6 +71,22 @@ pub struct Published {
 pub enum Control {
     /// Every socket leaves this channel.
     UnsubscribeAll(Channel),
+    /// A message to sockets, whether they follow the channel or not.
+    Emit {
+        /// The users whose sockets get it; `None` for every socket that has authenticated.
+        users: Option<Vec<Arc<str>>>,
+        /// The channel it comes on.
+        channel: Channel,
+        /// What it says.
+        message: RawJson,
+    },
+    /// Every socket of these users closes.
+    Disconnect {
+        /// Their ids.
+        users: Vec<Arc<str>>,
+        /// How.
+        close: Close,
+    },
 }
 
 /// Carries publications between nodes.
@@ -81,7 +97,7 @@ pub enum Control {
 /// - A publication is kept before anybody sees it, so that nobody holds a position that the broker forgets when it
 ///   is killed; where it cannot promise that, it says so.
 /// - [`history`](Broker::history) gives every publication whose future has resolved, and each that the handler
-///   was given before it was asked.
+///   was given before it was asked: it can be read there as soon as the call of the handler begins.
 /// - What this node publishes comes back to its own handler too, once, if the node follows the channel.
 /// - [`subscribe`](Broker::subscribe) and [`unsubscribe`](Broker::unsubscribe) take effect in the order in
 ///   which they are *called*: each notes the node's wish before it returns its future, and never blocks.
@@ -144,11 +160,24 @@ pub trait BrokerHandler: Send + Sync {
     /// A publication on a channel that this node follows.
     fn handle_publication(&self, publication: &Publication);
 
+    /// Several publications, in their order: cheaper than one after the other.
+    fn handle_publications(&self, publications: &[Publication]) {
+        for publication in publications {
+            self.handle_publication(publication);
+        }
+    }
+
     /// A message for every channel.
     fn handle_broadcast(&self, message: &RawJson);
 
     /// Another node, or this one, says so.
     fn handle_control(&self, control: Control);
+
+    /// Whether this node follows the channel now, so that a broker does not forget its history: its followers
+    /// would see another epoch though nothing was lost. Not to be asked while the broker holds a lock.
+    fn follows(&self, _: &Channel) -> bool {
+        false
+    }
 }
 
 /// Why a broker did not do what it was asked.

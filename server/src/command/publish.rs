@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokensocket_protocol::{Answer, Channel, RawJson};
 
 use crate::access::Access;
+use crate::broker::Key;
 use crate::node::Node;
 use crate::socket::Socket;
 
@@ -13,15 +14,17 @@ pub(crate) async fn run(
     socket: Socket,
     channel: Channel,
     message: RawJson,
+    key: Option<Arc<str>>,
     answer: Answer,
 ) -> Vec<u8> {
     let asked = (socket.clone(), channel.clone(), message.clone());
+    let key = key.map(|text| Key { text, window: node.config.key_window });
     let outcome = match Access::allow(&node.access.on_publish, asked).await {
-        Ok(()) => node.publish(channel, message).await.map_err(Into::into),
+        Ok(()) => node.publish(channel, message, key).await.map_err(Into::into),
         Err(refused) => Err(refused),
     };
     match outcome {
-        Ok(()) => answer.success(),
+        Ok(published) => answer.published(published.position.as_ref(), published.duplicate),
         Err(error) => answer.error(&error),
     }
 }

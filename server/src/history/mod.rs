@@ -2,6 +2,9 @@
 //!
 //! In: a channel's options, publications, positions. Out: pages of publications. Knows no socket.
 
+pub mod keys;
+pub mod log;
+
 use std::time::Duration;
 
 use tokensocket_protocol::{Position, RawJson};
@@ -62,8 +65,9 @@ pub struct HistoryPage {
     pub position: Position,
     /// In order, or in reverse order.
     pub publications: Vec<Kept>,
-    /// Between `since` and the first that is kept something is missing, or `since` is of another epoch: then
-    /// what is kept is given from its beginning. Never in reverse.
+    /// Between `since` and the first that is kept something is missing, or `since` is of another epoch or still to
+    /// come: then what is kept is given from its beginning. Never in reverse, where nothing is given before a place
+    /// of another epoch.
     pub gap: bool,
     /// There is more than the limit let through.
     pub more: bool,

@@ -7,14 +7,18 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use super::entry::Entry;
-
 /// The most that may be pending for one channel before it is flushed within a burst, in bytes.
 const MOST: usize = 64 * 1024;
 
 thread_local! {
     /// The channels of this thread's burst, while there is one.
-    static CORK: RefCell<Option<Vec<Arc<Entry>>>> = const { RefCell::new(None) };
+    static CORK: RefCell<Option<Vec<Arc<dyn Corked>>>> = const { RefCell::new(None) };
+}
+
+/// What may have something pending.
+pub(super) trait Corked: Send + Sync {
+    fn pending_bytes(&self) -> usize;
+    fn flush(&self);
 }
 
 /// Runs `burst`, then flushes what it published, also when it panics.
@@ -38,11 +42,11 @@ pub(crate) fn corked<R>(burst: impl FnOnce() -> R) -> R {
 }
 
 /// Flushes a channel at the end of this thread's burst, or at once.
-pub(super) fn flush_soon(entry: &Arc<Entry>) {
+pub(super) fn flush_soon<T: Corked + 'static>(entry: &Arc<T>) {
     let now = CORK.with_borrow_mut(|cork| match cork {
         Some(waiting) if entry.pending_bytes() < MOST => {
-            if !waiting.iter().any(|known| Arc::ptr_eq(known, entry)) {
-                waiting.push(Arc::clone(entry));
+            if !waiting.iter().any(|known| std::ptr::addr_eq(Arc::as_ptr(known), Arc::as_ptr(entry))) {
+                waiting.push(Arc::clone(entry) as Arc<dyn Corked>);
             }
             false
         }

@@ -28,6 +28,14 @@ pub(super) struct Pending {
     messages: usize,
     /// How many followers each format has.
     followed: [usize; Format::ALL.len()],
+    /// The channel is no longer in the table: nothing may be added.
+    closed: bool,
+}
+
+/// Publications that are to be handed out together.
+pub(super) struct Batch {
+    encoded: [Bytes; Format::ALL.len()],
+    messages: usize,
 }
 
 impl Pending {
@@ -44,17 +52,38 @@ impl Pending {
     pub(super) fn bytes(&self) -> usize {
         self.encoded.iter().map(Vec::len).sum()
     }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Takes all that is pending; `None` when nothing is.
+    fn take(&mut self) -> Option<Batch> {
+        if self.messages == 0 {
+            return None;
+        }
+        Some(Batch {
+            encoded: std::mem::take(&mut self.encoded).map(Bytes::from),
+            messages: std::mem::take(&mut self.messages),
+        })
+    }
 }
 
 impl Part {
     /// Adds a follower, behind what is pending; `false` when it is here already.
     pub(super) fn add(&self, socket: &Socket, droppable: bool) -> bool {
         let mut followers = self.serving(droppable);
+        let is_new = self.insert(&mut followers, socket);
+        self.release(followers, droppable);
+        is_new
+    }
+
+    /// Adds a follower to those who are held; `false` when it is here already.
+    pub(super) fn insert(&self, followers: &mut Followers, socket: &Socket) -> bool {
         let is_new = followers.insert(socket.id(), socket.clone()).is_none();
         if is_new {
             self.pending.lock().followed[socket.format() as usize] += 1;
         }
-        self.release(followers, droppable);
         is_new
     }
 
@@ -71,6 +100,38 @@ impl Part {
 
     pub(super) fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock()
+    }
+
+    /// Takes what is pending, all of which is for those who are here already. What comes from now on is encoded for
+    /// `newcomer`, too, who is to be inserted before the followers are released.
+    pub(super) fn take_before(&self, newcomer: Option<Format>) -> Option<Batch> {
+        let mut pending = self.pending.lock();
+        if let Some(format) = newcomer {
+            pending.followed[format as usize] += 1;
+        }
+        pending.take()
+    }
+
+    /// The followers, who may not have been served yet.
+    pub(super) fn hold(&self) -> MutexGuard<'_, Followers> {
+        self.followers.lock()
+    }
+
+    pub(super) fn contains(&self, id: SocketId) -> bool {
+        self.followers.lock().contains_key(&id)
+    }
+
+    /// Takes nothing more, if nothing is pending and nobody is being served; `false` otherwise.
+    pub(super) fn close_if_idle(&self) -> bool {
+        let Some(_followers) = self.followers.try_lock() else { return false };
+        let mut pending = self.pending.lock();
+        pending.closed = pending.messages == 0;
+        pending.closed
+    }
+
+    /// Takes nothing more.
+    pub(super) fn close(&self) {
+        self.pending.lock().closed = true;
     }
 
     /// Serves what is pending, unless somebody else is doing so and will serve it too.
@@ -101,20 +162,21 @@ impl Part {
 
     fn serve(&self, followers: &Followers, droppable: bool) {
         loop {
-            let (encoded, messages) = {
-                let mut pending = self.pending.lock();
-                if pending.messages == 0 {
-                    return;
-                }
-                (std::mem::take(&mut pending.encoded).map(Bytes::from), std::mem::take(&mut pending.messages))
-            };
-            #[cfg(all(feature = "io-uring", target_os = "linux"))]
-            if super::ring::deliver(followers, |to| &encoded[to.format() as usize], messages, droppable) {
-                continue;
-            }
-            for socket in followers.values() {
-                socket.deliver(&encoded[socket.format() as usize], messages, droppable);
-            }
+            let Some(batch) = self.pending.lock().take() else { return };
+            batch.hand_out(followers, droppable);
+        }
+    }
+}
+
+impl Batch {
+    pub(super) fn hand_out(&self, followers: &Followers, droppable: bool) {
+        let Self { encoded, messages } = self;
+        #[cfg(all(feature = "io-uring", target_os = "linux"))]
+        if super::ring::deliver(followers, |to| &encoded[to.format() as usize], *messages, droppable) {
+            return;
+        }
+        for socket in followers.values() {
+            socket.deliver(&encoded[socket.format() as usize], *messages, droppable);
         }
     }
 }

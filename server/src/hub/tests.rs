@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use tokensocket_protocol::{Channel, RawJson};
+use tokensocket_protocol::{Channel, Pattern, RawJson};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
 use super::{Hub, corked};
 use crate::access::Access;
-use crate::broker::MemoryBroker;
+use crate::broker::{MemoryBroker, Publication};
 use crate::format::Format;
 use crate::session::outbox::{Limits, Outbox, WRITES};
 use crate::socket::tests::Nowhere;
@@ -51,13 +51,15 @@ pub(super) fn channel() -> Channel {
 }
 
 pub(super) fn publish(hub: &Hub, n: u64) {
-    hub.publish(&channel(), &RawJson::new(&n).unwrap_or_default(), &Access::default());
+    let message = RawJson::new(&n).unwrap_or_default();
+    let publication = Publication { channel: channel(), message, position: None };
+    hub.publish(&publication, &Access::default());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_follower_of_a_large_channel_sees_the_same_order() {
     let tasks = TaskTracker::new();
-    let hub = Arc::new(Hub::new(tasks.clone()));
+    let hub = Arc::new(Hub::new(tasks.clone(), Arc::default()));
     let sockets: Vec<_> =
         (0..3000).map(|id| socket(id, if id % 3 == 0 { Format::SockJs } else { Format::Raw })).collect();
     for socket in &sockets {
@@ -88,7 +90,7 @@ async fn every_follower_of_a_large_channel_sees_the_same_order() {
 
 #[test]
 fn a_runtime_that_ends_with_its_publisher_loses_nothing() -> std::io::Result<()> {
-    let hub = Hub::new(TaskTracker::new());
+    let hub = Hub::new(TaskTracker::new(), Arc::default());
     let sockets: Vec<_> = (0..3000).map(|id| socket(id, Format::Raw)).collect();
     let several = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build()?;
     let entered = several.enter();
@@ -105,7 +107,7 @@ fn a_runtime_that_ends_with_its_publisher_loses_nothing() -> std::io::Result<()>
 
 #[test]
 fn a_follower_gets_what_is_published_between_its_coming_and_its_going() {
-    let hub = Hub::new(TaskTracker::new());
+    let hub = Hub::new(TaskTracker::new(), Arc::default());
     let (early, late) = (socket(1, Format::Raw), socket(2, Format::Raw));
     let add = |socket| hub.add(&channel(), socket, &Access::default(), &MemoryBroker::default());
     add(&early);
@@ -113,7 +115,7 @@ fn a_follower_gets_what_is_published_between_its_coming_and_its_going() {
         publish(&hub, 1);
         add(&late);
         publish(&hub, 2);
-        hub.remove(&channel(), early.id(), &MemoryBroker::default());
+        hub.remove(&channel(), &early, &MemoryBroker::default());
         publish(&hub, 3);
     });
     assert_eq!(received(&early), [1, 2]);
@@ -122,23 +124,43 @@ fn a_follower_gets_what_is_published_between_its_coming_and_its_going() {
 
 #[test]
 fn the_followers_of_a_large_channel_can_all_leave() {
-    let hub = Hub::new(TaskTracker::new());
+    let hub = Hub::new(TaskTracker::new(), Arc::default());
     let sockets: Vec<_> = (0..1500).map(|id| socket(id, Format::Raw)).collect();
     for socket in &sockets {
         hub.add(&channel(), socket, &Access::default(), &MemoryBroker::default());
     }
     let told: Vec<_> = sockets
         .iter()
-        .filter_map(|socket| hub.remove(&channel(), socket.id(), &MemoryBroker::default()))
+        .filter_map(|socket| hub.remove(&channel(), socket, &MemoryBroker::default()))
         .collect();
     assert_eq!(told.len(), 1, "the broker is told once");
     assert!(hub.channels().is_empty());
 }
 
+#[test]
+fn channels_that_only_patterns_cover_do_not_pile_up() {
+    let hub = Hub::new(TaskTracker::new(), Arc::default());
+    let everything = Pattern::new(">").unwrap_or_else(|_| unreachable!("this pattern is fine"));
+    let socket = socket(1, Format::Raw);
+    drop(hub.add_pattern(&everything, &socket, &MemoryBroker::default()));
+    let entries = || hub.shards.iter().map(|shard| shard.lock().len()).sum::<usize>();
+    for n in 0..20_000_u64 {
+        let Ok(channel) = Channel::new(n.to_string()) else { unreachable!("this name is fine") };
+        let message = RawJson::new(&n).unwrap_or_default();
+        hub.publish(&Publication { channel, message, position: None }, &Access::default());
+    }
+    assert!(entries() <= 8192, "{} entries", entries());
+    assert!(hub.channels().is_empty(), "nobody follows any by name");
+    hub.end_idle();
+    assert_eq!(entries(), 0);
+    publish(&hub, 20_000);
+    assert!(received(&socket).into_iter().eq(0..=20_000));
+}
+
 #[tokio::test]
 async fn a_burst_of_publications_is_one_system_call_for_each_follower() -> std::io::Result<()> {
     const FOLLOWERS: usize = 10;
-    let hub = Hub::new(TaskTracker::new());
+    let hub = Hub::new(TaskTracker::new(), Arc::default());
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let mut kept = Vec::new();
     for id in 0..FOLLOWERS {

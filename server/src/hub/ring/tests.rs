@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::process::Command;
+use std::sync::Arc;
 use std::task::Poll;
 
 use tokensocket_protocol::Channel;
@@ -72,7 +73,7 @@ fn break_ring(ring: RawFd) {
 
 #[tokio::test]
 async fn a_ring_that_fails_loses_nothing_and_doubles_nothing() -> io::Result<()> {
-    let hub = Hub::new(TaskTracker::new());
+    let hub = Hub::new(TaskTracker::new(), Arc::default());
     let Some(ring_fd) = ring() else {
         eprintln!("no io_uring on this machine: nothing is tested");
         return Ok(());
@@ -94,7 +95,7 @@ async fn a_ring_that_fails_loses_nothing_and_doubles_nothing() -> io::Result<()>
 
 #[tokio::test]
 async fn a_ring_that_fails_between_two_batches_serves_each_follower_once() -> io::Result<()> {
-    let hub = Hub::new(TaskTracker::new());
+    let hub = Hub::new(TaskTracker::new(), Arc::default());
     let Some(ring_fd) = ring() else {
         eprintln!("no io_uring on this machine: nothing is tested");
         return Ok(());
@@ -136,7 +137,7 @@ fn where_no_ring_can_be_made_everything_is_written_plainly() -> io::Result<()> {
 #[tokio::test]
 #[ignore = "forbids its process to open files: where_no_ring_can_be_made_everything_is_written_plainly runs it"]
 async fn without_a_descriptor_for_a_ring() -> io::Result<()> {
-    let hub = Hub::new(TaskTracker::new());
+    let hub = Hub::new(TaskTracker::new(), Arc::default());
     let followers = follow(&hub, &channel(), FOLLOWERS).await?;
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: reads the limit it is given and nothing else.
