@@ -1,5 +1,9 @@
 //! How a server is put together: the only place that names concrete stores and brokers.
 
+mod channels;
+mod delivery;
+mod presence;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +15,16 @@ use warp::Filter as WarpFilter;
 
 use crate::access::{Access, AuthenticateError, Filtered, Hook, TokenRequest};
 use crate::broker::{Broker, MemoryBroker};
+use crate::channels::ChannelOptions;
 use crate::config::Config;
+use crate::delivery::{DeviceStore, MemoryDeviceStore};
 use crate::error::BuildError;
 use crate::http::Http;
 use crate::http::cors::AllowedOrigins;
 use crate::http::sockjs::Endpoint;
 use crate::identity::Identity;
 use crate::node::Node;
+use crate::presence::{MemoryPresenceStore, PresenceStore};
 use crate::rpc::router::Router;
 use crate::rpc::routes::Routes;
 use crate::server::{Server, ServerHandle};
@@ -37,9 +44,12 @@ pub struct ServerBuilder {
     state: StateMap,
     tokens: Box<dyn TokenStore>,
     broker: Box<dyn Broker>,
+    devices: Box<dyn DeviceStore>,
+    presence: Box<dyn PresenceStore>,
     origins: AllowedOrigins,
     sockjs: SockJsOptions,
     services: Vec<(String, SockJsOptions, ServiceHandler)>,
+    channels: Vec<(String, ChannelOptions)>,
 }
 
 impl ServerBuilder {
@@ -52,9 +62,12 @@ impl ServerBuilder {
             state: StateMap::default(),
             tokens: Box::new(MemoryTokenStore::default()),
             broker: Box::new(MemoryBroker::default()),
+            devices: Box::new(MemoryDeviceStore::default()),
+            presence: Box::new(MemoryPresenceStore::new()),
             origins: AllowedOrigins::any(),
             sockjs: SockJsOptions::new(),
             services: Vec::new(),
+            channels: Vec::new(),
         }
     }
 
@@ -341,8 +354,10 @@ impl ServerBuilder {
         }
         self.check_paths()?;
         self.check_limits()?;
+        self.take_channels()?;
         self.actions.check(&self.state)?;
-        let node = Node::new(self.config, self.access, self.tokens, self.broker)?;
+        let node =
+            Node::new(self.config, self.access, self.tokens, self.broker, self.devices, self.presence)?;
         let handle = ServerHandle::default();
         self.state.insert(handle.clone());
         let router = Router::new(self.actions, self.routes, self.state);
@@ -379,6 +394,8 @@ impl ServerBuilder {
             ("heartbeat", config.heartbeat.is_zero()),
             ("close_timeout", config.close_timeout.is_zero()),
             ("rpc_timeout", config.rpc_timeout.is_zero()),
+            ("max_history", config.max_history == 0),
+            ("store_timeout", config.store_timeout.is_zero()),
         ];
         let sockjs = self.services.iter().map(|(_, options, _)| options).chain([&self.sockjs]);
         let of_sockjs = sockjs.flat_map(|options| {

@@ -47,6 +47,7 @@ pub(crate) async fn run(
     let understands = |feature: &str| {
         hello.as_ref().is_some_and(|hello| hello.features.iter().any(|known| known == feature))
     };
+    node.attach(&socket, hello.as_ref().filter(|_| understands(features::DELIVERY)));
     socket.set_ready(understands(features::CANCEL));
     tracing::debug!(socket = %socket.id(), client = ?hello.as_ref().map(|hello| &hello.name), "authenticated");
     let session = hello.is_some().then(|| SessionInfo {

@@ -8,14 +8,21 @@
 //! In: messages, devices that come and go, acknowledgements. Out: entries to send, each device's in order. What
 //! a store must do stands at [`DeviceStore`]; copy `memory.rs` to write another, and run the conformance suite.
 
+pub(crate) mod live;
+mod memory;
+pub(crate) mod queues;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+pub use tokensocket_protocol::ResyncReason;
 use tokensocket_protocol::{Epoch, RawJson};
 
 use crate::store::StoreError;
 use crate::timestamp::Timestamp;
+
+pub use memory::MemoryDeviceStore;
 
 /// One device of one user: what a queue belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +67,45 @@ impl To {
     }
 }
 
+/// How a message is delivered.
+#[derive(Debug, Clone, Default)]
+pub struct DeliverOptions {
+    pub(crate) resync: bool,
+    pub(crate) key: Option<Arc<str>>,
+}
+
+impl DeliverOptions {
+    /// Acknowledged in any order, and accepted as often as it is delivered.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether order matters so much that a device which acknowledges the message before an earlier one of the same
+    /// event has to resync. No by default. See [`Message::resync`].
+    #[must_use]
+    pub fn resync(mut self, resync: bool) -> Self {
+        self.resync = resync;
+        self
+    }
+
+    /// Within the store's window, 5 minutes by default, a message of the same key is the same message, whomever it
+    /// is for. 1 to 128 bytes.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<Arc<str>>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+}
+
+/// What became of a message that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    /// For how many devices it was kept. One whose queue was full, so that it has to resync, is among them.
+    pub devices: usize,
+    /// A message of this key had been accepted before; nothing was kept now.
+    pub duplicate: bool,
+}
+
 /// What is kept for a device.
 #[derive(Debug, Clone)]
 pub struct Message {
@@ -100,6 +146,9 @@ pub struct QueueLimits {
     pub keys: usize,
     /// How many devices are remembered; one more cannot connect. Default 1,000,000.
     pub devices: usize,
+    /// How many devices of one user are remembered. One more takes the place of the one that has been away the
+    /// longest; while all are connected, it cannot connect. So no user takes the others' places. Default 1,000.
+    pub devices_per_user: usize,
 }
 
 impl Default for QueueLimits {
@@ -107,36 +156,11 @@ impl Default for QueueLimits {
         Self {
             count: 1_000,
             bytes: 1 << 20,
-            age: Duration::from_secs(7 * 24 * 3600),
-            key_window: Duration::from_secs(300),
+            age: Duration::from_hours(7 * 24),
+            key_window: Duration::from_mins(5),
             keys: 100_000,
             devices: 1_000_000,
-        }
-    }
-}
-
-/// Why a device must fetch its whole state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ResyncReason {
-    /// An acknowledgement was not for the head of its event's queue.
-    Order,
-    /// The queue was full.
-    Overflow,
-    /// An entry was kept for as long as it may be, unacknowledged.
-    Expired,
-    /// The store lost entries, and knows it.
-    Lost,
-}
-
-impl ResyncReason {
-    /// The reason on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Order => "order",
-            Self::Overflow => "overflow",
-            Self::Expired => "expired",
-            Self::Lost => "lost",
+            devices_per_user: 1_000,
         }
     }
 }
@@ -144,6 +168,8 @@ impl ResyncReason {
 /// What a device must be told besides its entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resync {
+    /// Counts the device's resyncs: 1, 2, 3. [`DeviceStore::told`] names it.
+    pub number: u64,
     /// Which event's queue was cleared; `None` when all were.
     pub event: Option<Arc<str>>,
     /// Why.
@@ -170,8 +196,7 @@ pub struct Arrived {
     pub resumed: bool,
     /// The last `seq` appended to its queue so far; 0 for none.
     pub last: u64,
-    /// What it must be told. It is told again at each arrival until one is followed by
-    /// [`DeviceStore::told`].
+    /// What it must be told. It is told again at each arrival until [`DeviceStore::told`] says that it knows.
     pub resyncs: Vec<Resync>,
 }
 
@@ -190,8 +215,13 @@ pub struct Appended {
 pub enum Queued {
     /// It stands at this `seq`.
     At(u64),
-    /// The queue is empty now, and the device has to resync. The next `seq` is one more than this.
-    Overflowed(u64),
+    /// The queue is empty now, and the device has to resync.
+    Overflowed {
+        /// The next `seq` is one more than this.
+        last: u64,
+        /// What the device must be told.
+        resync: Resync,
+    },
 }
 
 /// What an acknowledgement names.
@@ -210,12 +240,16 @@ pub enum Acknowledge {
 ///   on disk, it survives the process and, unless configured otherwise, the machine.
 /// - A device's `seq`s are contiguous in the order in which its messages were accepted, within an epoch. An epoch is never
 ///   used again once entries of it were lost or the device was forgotten.
+/// - A message that no queue can hold is refused with [`StoreError::TooLarge`], so that it clears none.
 /// - An entry is removed only by its acknowledgement, its age, an overflow or resync that the device is told of,
 ///   or the end of its device's time to live.
 /// - A device that is connected (arrived more often than it departed) does not expire. When a process dies, its
 ///   devices count as departed at the moment at which the store is opened again.
 /// - Of calls that were made one after the other, the later one sees what the earlier one did, even if that has
 ///   not resolved yet. Dropping a future does not undo its call.
+/// - What [`read`](DeviceStore::read) and [`arrive`](DeviceStore::arrive) resolve to is as durable as what an
+///   `append` resolves to: they wait for the appends that they saw. Else a device could hold an entry that the store forgets.
+/// - A call that resolves to an error has changed nothing, except where the error says that this is not known.
 /// - Nothing in here blocks or panics; work in the background belongs to the store and ends with it.
 pub trait DeviceStore: Send + Sync + 'static {
     /// A device has connected.
@@ -233,7 +267,9 @@ pub trait DeviceStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> BoxFuture<'static, Result<Appended, StoreError>>;
 
-    /// What is kept for a device behind `after`, in order. Entries past their age are not given.
+    /// What is kept for a device behind `after`, in order: everything that an acknowledgement through the last of
+    /// them would remove. An entry past its age is among them until [`expire`](DeviceStore::expire) or an arrival
+    /// has made a resync of it.
     fn read(
         &self,
         device: Device,
@@ -242,8 +278,8 @@ pub trait DeviceStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> BoxFuture<'static, Result<Vec<Entry>, StoreError>>;
 
-    /// Removes what the device has. An entry that is gone already is no error. Resolves to what the device must be
-    /// told, when this was not for the head of its event's queue and that entry's message has `resync` set.
+    /// Removes what the device has. An entry that is gone already is no error, and neither is one that was never
+    /// there. Resolves to what the device must be told, when this was not for the head of its event's queue and that entry's message has `resync` set.
     fn acknowledge(
         &self,
         device: Device,
@@ -251,8 +287,8 @@ pub trait DeviceStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> BoxFuture<'static, Result<Option<Resync>, StoreError>>;
 
-    /// The device was told to resync: what [`Arrived::resyncs`] or [`Expired::resyncs`] named is done with.
-    fn told(&self, device: Device) -> BoxFuture<'static, Result<(), StoreError>>;
+    /// The device knows of its resyncs with these [`Resync::number`]s; they are done with.
+    fn told(&self, device: Device, numbers: Vec<u64>) -> BoxFuture<'static, Result<(), StoreError>>;
 
     /// Removes what is past its time. Called about every ten seconds.
     fn expire(&self, now: Timestamp) -> BoxFuture<'static, Result<Expired, StoreError>>;

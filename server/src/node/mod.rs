@@ -3,6 +3,11 @@
 //! In: commands of sessions, calls of the application, publications of the broker. Out: the same, handed
 //! to the part that knows. Knows no transport and no HTTP.
 
+mod channels;
+mod completing;
+mod devices;
+pub(crate) mod presence;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,25 +20,30 @@ use indexmap::IndexMap;
 use parking_lot::{Mutex, RwLock};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
-use tokensocket_protocol::command::unsubscribe;
-use tokensocket_protocol::{Channel, Close, RawJson, Token};
+use tokensocket_protocol::command::subscribe::{Joined, subscribed_by_server};
+use tokensocket_protocol::{Channel, Close, Token};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
-use crate::broker::{Broker, BrokerError, BrokerHandler, Control, Publication, Publish};
+use crate::broker::{Broker, BrokerError, BrokerHandler};
 use crate::config::Config;
+use crate::delivery::DeviceStore;
 use crate::error::{IssueError, SubscribeError};
 use crate::format::Format;
 use crate::hub::Hub;
 use crate::identity::Identity;
+use crate::presence::PresenceStore;
 use crate::session::clock::Clock;
 use crate::session::outbox::{Limits, Outbox, Signal};
-use crate::socket::{Follow, Home, Socket, SocketId};
+use crate::socket::{Home, Socket, SocketId};
 use crate::timestamp::Timestamp;
 use crate::token::{TokenStore, TokenStoreError};
+use devices::Devices;
+use presence::Presences;
 
 /// One node. Shared by all its tasks.
 pub(crate) struct Node {
@@ -43,6 +53,8 @@ pub(crate) struct Node {
     me: Weak<Self>,
     tokens: Box<dyn TokenStore>,
     broker: Box<dyn Broker>,
+    devices: Devices,
+    presences: Presences,
     hub: Hub,
     sockets: Mutex<IndexMap<SocketId, Socket>>,
     next_socket: AtomicU64,
@@ -62,18 +74,22 @@ impl Node {
         access: Access,
         tokens: Box<dyn TokenStore>,
         broker: Box<dyn Broker>,
+        devices: Box<dyn DeviceStore>,
+        presence: Box<dyn PresenceStore>,
     ) -> Result<Arc<Self>, BrokerError> {
         let config_tick = config.tick();
         let tasks = TaskTracker::new();
         let node = Arc::new_cyclic(|me| Self {
             auth_timeout: RwLock::new(config.auth_timeout),
+            hub: Hub::new(tasks.clone(), Arc::clone(&config.channels)),
             config,
             access: Arc::new(access),
-            hub: Hub::new(tasks.clone()),
             tasks,
             me: me.clone(),
             tokens,
             broker,
+            devices: Devices::new(devices),
+            presences: Presences::new(presence),
             sockets: Mutex::default(),
             next_socket: AtomicU64::new(1),
             addresses: Mutex::default(),
@@ -129,11 +145,7 @@ impl Node {
         format: Format,
         direct: Option<OwnedWriteHalf>,
     ) -> Socket {
-        self.ticking.call_once(|| {
-            // Nobody has moved it on so far: the first socket's time begins now, not with the node.
-            self.clock.advance();
-            drop(self.tasks.spawn(tick(self.me.clone(), Arc::clone(&self.ended))));
-        });
+        self.begin_ticking();
         let id = SocketId(self.next_socket.fetch_add(1, Ordering::Relaxed));
         let outbox = Outbox::new(self.outbox_limits(), direct);
         let socket = Socket::new(id, remote_address, format, outbox, Arc::clone(self) as Arc<dyn Home>);
@@ -142,6 +154,14 @@ impl Node {
             socket.disconnect_with(Close::RESTART);
         }
         socket
+    }
+
+    fn begin_ticking(&self) {
+        self.ticking.call_once(|| {
+            // Nobody has moved it on so far: the first socket's time begins now, not with the node.
+            self.clock.advance();
+            drop(self.tasks.spawn(tick(self.me.clone(), Arc::clone(&self.ended))));
+        });
     }
 
     pub(crate) fn outbox_limits(&self) -> Limits {
@@ -158,9 +178,10 @@ impl Node {
         if was_last && self.is_draining() {
             self.ended.notify_one();
         }
+        self.detach(socket);
         let _changing = socket.change_channels();
         for channel in socket.end() {
-            self.leave(&channel, socket.id());
+            self.leave(&channel, socket);
         }
     }
 
@@ -183,70 +204,6 @@ impl Node {
         }
     }
 
-    // Channels.
-
-    pub(crate) async fn subscribe(&self, socket: &Socket, channel: Channel) -> Result<(), SubscribeError> {
-        let follows = {
-            let _changing = socket.change_channels();
-            match socket.follow(&channel, self.config.max_channels_per_socket)? {
-                Follow::Already => return Ok(()),
-                Follow::New => self.hub.add(&channel, socket, &self.access, &*self.broker),
-            }
-        };
-        if let Some(follows) = follows
-            && let Err(error) = follows.await
-        {
-            let _changing = socket.change_channels();
-            if socket.unfollow(&channel) {
-                self.leave(&channel, socket.id());
-            }
-            return Err(error.into());
-        }
-        if socket.is_closed() { Err(SubscribeError::Closed) } else { Ok(()) }
-    }
-
-    /// Takes a socket off a channel and tells its client, also when it did not follow it.
-    pub(crate) fn unsubscribe(&self, socket: &Socket, channel: &Channel) {
-        {
-            let _changing = socket.change_channels();
-            if socket.unfollow(channel) {
-                self.leave(channel, socket.id());
-            }
-        }
-        socket.reply(&unsubscribe::unsubscribed(channel));
-    }
-
-    fn leave(&self, channel: &Channel, id: SocketId) {
-        let Some(left) = self.hub.remove(channel, id, &*self.broker) else { return };
-        // An engine that is slow to hear of it costs some traffic, not the caller's time.
-        match left.now_or_never() {
-            Some(Ok(())) => {}
-            Some(Err(error)) => tracing::warn!(%channel, %error, "the broker still follows a channel"),
-            None => tracing::trace!(%channel, "leaving"),
-        }
-    }
-
-    pub(crate) async fn publish(&self, channel: Channel, message: RawJson) -> Result<(), BrokerError> {
-        let publish = Publish { channel, message, history: None, key: None, at: Timestamp::now() };
-        self.broker.publish(publish).await.map(drop)
-    }
-
-    pub(crate) async fn broadcast(&self, message: RawJson) -> Result<(), BrokerError> {
-        self.broker.broadcast(message).await
-    }
-
-    pub(crate) async fn unsubscribe_all(&self, channel: Channel) -> Result<(), BrokerError> {
-        self.broker.control(Control::UnsubscribeAll(channel)).await
-    }
-
-    pub(crate) fn channels(&self) -> Vec<Channel> {
-        self.hub.channels()
-    }
-
-    pub(crate) fn channel_sockets(&self, channel: &Channel) -> Vec<Socket> {
-        self.hub.sockets(channel)
-    }
-
     // The end.
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -261,10 +218,14 @@ impl Node {
     }
 }
 
+/// How often what is past its time is dropped.
+const EXPIRY: Duration = Duration::from_secs(10);
+
 /// Moves the node's clock on and wakes whose time has come, until the node has ended.
 async fn tick(node: Weak<Node>, ended: Arc<Notify>) {
     let Some(period) = node.upgrade().map(|node| node.clock.tick()) else { return };
     let mut ticks = tokio::time::interval(period);
+    let mut expired = Instant::now();
     loop {
         // Either way the node is looked at: it may have ended between two ticks.
         tokio::select! {
@@ -277,30 +238,13 @@ async fn tick(node: Weak<Node>, ended: Arc<Notify>) {
                 socket.check_due(asked, &node.clock);
             }
         }
+        if expired.elapsed() >= EXPIRY {
+            expired = Instant::now();
+            node.expire_channels(Timestamp::now());
+            node.expire_devices();
+        }
         if node.is_draining() && node.sockets.lock().is_empty() {
             return;
-        }
-    }
-}
-
-impl BrokerHandler for Node {
-    fn handle_publication(&self, publication: &Publication) {
-        self.hub.publish(&publication.channel, &publication.message, &self.access);
-    }
-
-    fn handle_broadcast(&self, message: &RawJson) {
-        for channel in self.hub.channels() {
-            self.hub.publish(&channel, message, &self.access);
-        }
-    }
-
-    fn handle_control(&self, control: Control) {
-        match control {
-            Control::UnsubscribeAll(channel) => {
-                for socket in self.hub.sockets(&channel) {
-                    self.unsubscribe(&socket, &channel);
-                }
-            }
         }
     }
 }
@@ -316,7 +260,16 @@ impl Home for Node {
 
     fn subscribe(&self, socket: &Socket, channel: Channel) -> BoxFuture<'_, Result<(), SubscribeError>> {
         let socket = socket.clone();
-        async move { Self::subscribe(self, &socket, channel).await }.boxed()
+        async move {
+            let mut confirm = |joined: &Joined<'_>| subscribed_by_server(&channel, joined);
+            let told = Self::subscribe(self, &socket, &channel, None, &mut confirm).await?;
+            self.enter(&socket, &channel, false);
+            if let Some(told) = told {
+                socket.reply(&told);
+            }
+            Ok(())
+        }
+        .boxed()
     }
 
     fn unsubscribe(&self, socket: &Socket, channel: &Channel) {

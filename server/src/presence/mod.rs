@@ -3,6 +3,8 @@
 //! In: clients that join and leave. Out: members and counts. Knows no socket. What a store must do stands at
 //! [`PresenceStore`]; copy `memory.rs` to write another, and run the conformance suite.
 
+mod memory;
+
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -10,6 +12,8 @@ use tokensocket_protocol::{Channel, RawJson};
 
 use crate::store::StoreError;
 use crate::timestamp::Timestamp;
+
+pub use memory::MemoryPresenceStore;
 
 /// How presence is kept on a channel.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,6 +80,9 @@ pub enum Change {
 /// Keeps who is on a channel.
 ///
 /// Duties of an implementation:
+/// - Of calls that were made one after the other, the later one finds what the earlier one did, even if that has not
+///   resolved yet. Dropping a future does not undo its call. Changes resolve in the order of their calls.
+/// - `per_user` is the same in all calls for one channel.
 /// - Joining twice with one client id is joining once; leaving without having joined is nothing.
 /// - Counts cost the same for ten members and for a hundred thousand.
 /// - What belongs to a node that died goes away within a time that the store states, at most a minute.
@@ -97,7 +104,8 @@ pub trait PresenceStore: Send + Sync + 'static {
         per_user: bool,
     ) -> BoxFuture<'static, Result<Change, StoreError>>;
 
-    /// Members, by their time, oldest first: at most `limit`, those after the member `after`.
+    /// Members, by their time, oldest first: at most `limit`, those after the member whose client id is
+    /// `after`; [`StoreError::Gone`] when it is not there.
     fn members(
         &self,
         channel: &Channel,

@@ -1,5 +1,9 @@
 //! The server's public handle.
 
+mod channels;
+mod delivery;
+mod presence;
+
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -14,13 +18,13 @@ use rand::Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokensocket_protocol::action::{Call, FromCall, Handler, InvalidAction};
-use tokensocket_protocol::{Channel, ErrorCode, RawJson, RpcError, Token};
+use tokensocket_protocol::{ErrorCode, RpcError, Token};
 use tower_service::Service;
 use warp::filters::BoxedFilter;
 use warp::{Filter, Reply};
 
 use crate::builder::ServerBuilder;
-use crate::error::{IssueError, PublishError, ServeError, SubscribeError};
+use crate::error::{IssueError, ServeError};
 use crate::http::body::{Kind, ResponseBody};
 use crate::http::listener::{self, Listener};
 use crate::http::service::TokenSocketService;
@@ -30,6 +34,8 @@ use crate::node::Node;
 use crate::session::outbox::Signal;
 use crate::socket::outgoing::Outgoing;
 use crate::socket::{Socket, SocketId};
+
+pub use channels::PublishOptions;
 
 /// A TokenSocket server. Cloning gives another handle to the same one.
 ///
@@ -51,7 +57,7 @@ impl Server {
         Self { http: Arc::new(http) }
     }
 
-    fn node(&self) -> &Node {
+    pub(crate) fn node(&self) -> &Arc<Node> {
         &self.http.shared.node
     }
 
@@ -118,51 +124,7 @@ impl Server {
         TokenSocketService(self.http)
     }
 
-    // Publish and subscribe.
-
-    /// Publishes on a channel, without asking the hooks. Resolves when the broker has taken it.
-    pub async fn publish(
-        &self,
-        channel: impl AsRef<str>,
-        message: impl Serialize,
-    ) -> Result<(), PublishError> {
-        let channel = Channel::new(channel)?;
-        let message = RawJson::new(&message)?;
-        Ok(self.node().publish(channel, message).await?)
-    }
-
-    /// Publishes to every channel of every node: a socket gets it once for each channel it follows.
-    pub async fn broadcast(&self, message: impl Serialize) -> Result<(), PublishError> {
-        Ok(self.node().broadcast(RawJson::new(&message)?).await?)
-    }
-
-    /// Subscribes a socket. The same as [`Socket::subscribe`].
-    pub async fn subscribe(&self, socket: &Socket, channel: impl AsRef<str>) -> Result<(), SubscribeError> {
-        socket.subscribe(channel).await
-    }
-
-    /// Takes a socket off a channel. The same as [`Socket::unsubscribe`].
-    pub fn unsubscribe(&self, socket: &Socket, channel: impl AsRef<str>) -> Result<(), SubscribeError> {
-        socket.unsubscribe(channel)
-    }
-
-    /// Takes every socket of every node off a channel.
-    pub async fn unsubscribe_all(&self, channel: impl AsRef<str>) -> Result<(), PublishError> {
-        let channel = Channel::new(channel)?;
-        Ok(self.node().unsubscribe_all(channel).await?)
-    }
-
-    /// The channels that sockets of this node follow, sorted.
-    pub fn channels(&self) -> Vec<Channel> {
-        let mut channels = self.node().channels();
-        channels.sort_unstable();
-        channels
-    }
-
-    /// The sockets of this node that follow a channel.
-    pub fn channel_sockets(&self, channel: &Channel) -> Vec<Socket> {
-        self.node().channel_sockets(channel)
-    }
+    // Sockets.
 
     /// The sockets of this node, those that have not authenticated yet among them.
     pub fn sockets(&self) -> Vec<Socket> {
