@@ -9,9 +9,10 @@ use parking_lot::RwLock;
 use rustls_platform_verifier::BuilderVerifierExt;
 use serde::Serialize;
 use tokensocket_protocol::action::StateMap;
-use tokensocket_protocol::client::handle::{Listeners, form};
+use tokensocket_protocol::client::handle::{Handlers, Listeners, form};
 use tokensocket_protocol::client::{Config, Session, State, WhenFull};
 use tokensocket_protocol::codec::NativeCodec;
+use tokensocket_protocol::message::MAX_DEVICE_BYTES;
 use tokio::sync::{mpsc, watch};
 
 use crate::address::Address;
@@ -38,6 +39,7 @@ pub struct Builder {
     max_message_bytes: usize,
     subscription_items: usize,
     subscription_bytes: usize,
+    device: Option<String>,
     session: Config,
 }
 
@@ -60,6 +62,7 @@ impl Builder {
             max_message_bytes: 16 * 1024 * 1024,
             subscription_items: 256,
             subscription_bytes: 8 * 1024 * 1024,
+            device: None,
             session,
         }
     }
@@ -190,6 +193,13 @@ impl Builder {
         self
     }
 
+    /// This device's name, 1 to 128 bytes, the same each time the client is started: what is delivered to its user
+    /// while it is away is kept for it by this name. Default: none, and each connection is a device of its own.
+    pub fn device(mut self, device: impl Into<String>) -> Self {
+        self.device = Some(device.into());
+        self
+    }
+
     /// How to do TLS, for instance with certificates of one's own. Default: rustls with ring and the
     /// system's certificates.
     pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
@@ -201,7 +211,7 @@ impl Builder {
     /// make requests right away, which wait until then.
     ///
     /// Fails only when the description is wrong. Needs a tokio runtime with I/O and time.
-    pub fn connect(self) -> Result<TokenSocket, BuildError> {
+    pub fn connect(mut self) -> Result<TokenSocket, BuildError> {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         let mut address = Address::new(&self.address, &self.token_path, &self.socket_prefix)?;
         let authentication = match self.authentication {
@@ -212,6 +222,12 @@ impl Builder {
         append_query(&mut address, &authentication);
         let headers = headers(self.headers)?;
         self.actions.check(&self.state)?;
+        if self.device.as_ref().is_some_and(|device| !(1..=MAX_DEVICE_BYTES).contains(&device.len())) {
+            return Err(BuildError::Device);
+        }
+        if let Some(hello) = &mut self.session.hello {
+            hello.device = self.device;
+        }
         let tls = match self.tls {
             Some(tls) => tls,
             None => Arc::new(default_tls(address.secure)?),
@@ -235,6 +251,7 @@ impl Builder {
             control,
             status,
             listeners: Listeners::default(),
+            handlers: Handlers::default(),
             actions: Arc::new(RwLock::new(Arc::new(self.actions))),
             state: Arc::new(self.state),
             call_timeout,

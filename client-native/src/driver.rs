@@ -21,7 +21,7 @@ use futures_util::stream::FuturesUnordered;
 use tokensocket_protocol::action::Deadline;
 use tokensocket_protocol::client::handle::{Buffer, Listeners, Subscribers};
 use tokensocket_protocol::client::{
-    CallId, ConnectionError, Event as SessionEvent, Output, Session, State as ConnectionState,
+    CallId, ConnectionError, DeliveryId, Event as SessionEvent, Output, Session, State as ConnectionState,
 };
 use tokensocket_protocol::codec::NativeCodec;
 use tokensocket_protocol::{Channel, Close, RawJson};
@@ -29,6 +29,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::command::{Command, Control, Outcome, Request};
+use crate::deliveries::Deliveries;
 use crate::invocations::{Invocation, Invocations};
 use crate::socket::{Shared, Status, TokenSocket};
 use crate::token::TokenRequest;
@@ -54,6 +55,7 @@ pub(crate) struct Driver {
     transport: Option<Transport>,
     transports_closing: FuturesUnordered<Pending<()>>,
     invocations: Invocations,
+    deliveries: Deliveries,
     waiters: HashMap<CallId, Waiter>,
     calls: HashMap<u64, CallId>,
     subscribers: Subscribers,
@@ -87,6 +89,7 @@ impl Driver {
             transport: None,
             transports_closing: FuturesUnordered::new(),
             invocations: Invocations::new(Arc::clone(&shared.actions)),
+            deliveries: Deliveries::new(shared.handlers.clone(), shared.control.clone()),
             waiters: HashMap::new(),
             calls: HashMap::new(),
             subscribers: Subscribers::default(),
@@ -127,6 +130,7 @@ impl Driver {
                 (fid, outcome) = self.invocations.next() => {
                     self.session.handle_answer(self.now(), &fid, outcome.map_err(Into::into));
                 }
+                (delivery, is_done) = self.deliveries.next() => self.settle(delivery, is_done),
                 Some(()) = self.transports_closing.next() => {}
                 () = wait_until(timer) => self.session.handle_timeout(self.now()),
             }
@@ -137,6 +141,7 @@ impl Driver {
         drop((commands, control));
         self.waiters.clear();
         self.invocations.shutdown().await;
+        self.deliveries.shutdown().await;
         while self.transports_closing.next().await.is_some() {}
     }
 
@@ -158,17 +163,21 @@ impl Driver {
                     Request::Call { path, data, timeout } => {
                         self.session.handle_call(now, path, data, timeout)
                     }
-                    Request::Subscribe { channel, buffer } => {
+                    Request::Subscribe { channel, options, buffer } => {
                         self.subscribers.join(channel.as_str(), Arc::clone(&buffer));
                         subscription = Some((channel.clone(), buffer));
-                        self.session.handle_subscribe(now, channel)
+                        self.session.handle_subscribe_with(now, channel, options)
                     }
                     Request::Unsubscribe(channel) => {
                         self.subscribers.end(channel.as_str());
                         self.session.handle_unsubscribe(now, channel)
                     }
-                    Request::Publish { channel, data } => self.session.handle_publish(now, channel, data),
+                    Request::Publish { channel, data, options } => {
+                        self.session.handle_publish_with(now, channel, data, options)
+                    }
                     Request::Broadcast(data) => self.session.handle_broadcast(now, data),
+                    Request::History(channel, query) => self.session.handle_history(now, channel, query),
+                    Request::Presence(channel, query) => self.session.handle_presence(now, channel, query),
                 };
                 self.calls.insert(id, call);
                 self.waiters.insert(call, Waiter { id, reply, subscription });
@@ -189,7 +198,24 @@ impl Driver {
                     self.session.handle_unsubscribe(now, channel);
                 }
             }
-            Control::End => self.session.handle_end(now),
+            Control::Settle { id, is_done } => self.settle(id, is_done),
+            Control::Handlers => self.deliveries.handlers_changed(),
+            Control::End => {
+                // What is handled is acknowledged before nothing more can be.
+                if let Some((delivery, is_done)) = self.deliveries.try_next() {
+                    self.settle(delivery, is_done);
+                }
+                self.session.handle_end(now);
+            }
+        }
+    }
+
+    fn settle(&mut self, delivery: DeliveryId, is_done: bool) {
+        let now = self.now();
+        if is_done {
+            self.session.handle_acknowledge(now, delivery);
+        } else {
+            self.session.handle_give_back(now, delivery);
         }
     }
 
@@ -243,6 +269,7 @@ impl Driver {
                 _ => {}
             }
         }
+        self.deliveries.start();
     }
 
     fn resolve(&mut self, call: CallId, outcome: Outcome) {
@@ -270,6 +297,9 @@ impl Driver {
             }
             SessionEvent::Ignored => tracing::debug!("a message of the server was not understood"),
             _ => {}
+        }
+        if let Some(delivery) = self.deliveries.tell(&event) {
+            self.settle(delivery, false);
         }
         self.subscribers.tell(&event);
         self.listeners.tell(event);

@@ -28,4 +28,7 @@ pub enum BuildError {
     /// `connect` was called outside of a tokio runtime.
     #[error("a client needs a tokio runtime: call connect within one")]
     NoRuntime,
+    /// The device's name is empty or has more than 128 bytes.
+    #[error("a device's name has 1 to 128 bytes")]
+    Device,
 }

@@ -33,8 +33,12 @@
 //!   never sent twice.
 //! - While there is no connection, requests wait in a bounded queue; what happens when it is full is the
 //!   builder's [`when_full`](Builder::when_full).
-//! - Publications while there is no connection do not arrive. Every channel is followed again after a
-//!   reconnect.
+//! - Every channel is followed again after a reconnect. On a channel with history what was published meanwhile comes
+//!   first, and when the server no longer has it, the reader gets
+//!   [`SubscriptionError::Unrecovered`] and [`TokenSocket::on_unrecovered`] is told. On a channel without
+//!   history it is lost, and nobody is told but the listeners of [`TokenSocket::on_reconnect`].
+//! - What the server delivers to this device is kept there until its handler is done: see
+//!   [`TokenSocket::on_delivery`]. What the server could not keep is told to [`TokenSocket::on_resync`].
 //! - A reader that is too slow for its [`Subscription`] loses the oldest publications and is told how
 //!   many.
 //!
@@ -45,10 +49,14 @@
 
 mod address;
 mod builder;
+mod channels;
 mod command;
+mod deliveries;
+mod delivery;
 mod driver;
 mod error;
 mod invocations;
+mod listening;
 mod rpc;
 mod socket;
 mod subscription;
@@ -61,6 +69,14 @@ pub use rpc::Rpc;
 pub use socket::{Actions, TokenSocket};
 pub use subscription::Subscription;
 pub use tokensocket_protocol::action::{self, Data, Deadline, State};
-pub use tokensocket_protocol::client::handle::{Error, Event, Listener, SubscriptionError, UnknownEvent};
-pub use tokensocket_protocol::client::{ConnectionError, State as ConnectionState, WhenFull};
-pub use tokensocket_protocol::{Channel, Close, ErrorCode, InvalidChannel, RawJson, RpcError};
+pub use tokensocket_protocol::client::handle::{
+    Delivery, DeliveryHandler, Error, Event, HistoryPage, Kept, Listener, Member, Members, Published, Resync,
+    SubscriptionError, UnknownEvent,
+};
+pub use tokensocket_protocol::client::{
+    ConnectionError, PublishOptions, State as ConnectionState, SubscribeOptions, WhenFull,
+};
+pub use tokensocket_protocol::message::{HistoryQuery, PresenceQuery, Settings};
+pub use tokensocket_protocol::{
+    Channel, Close, Epoch, ErrorCode, InvalidChannel, Position, RawJson, ResyncReason, RpcError,
+};

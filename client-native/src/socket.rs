@@ -8,18 +8,15 @@ use parking_lot::RwLock;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokensocket_protocol::action::{Call, FromCall, InvalidAction, StateMap};
-use tokensocket_protocol::client::handle::{
-    Buffer, Error, Event, EventName, Listener, Listeners, UnknownEvent,
-};
+use tokensocket_protocol::client::handle::{Error, Handlers, Listeners};
 use tokensocket_protocol::client::{ConnectionError, State as ConnectionState};
-use tokensocket_protocol::{Channel, RawJson, RpcError};
+use tokensocket_protocol::{RawJson, RpcError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::builder::Builder;
 use crate::command::{Command, Control, Outcome, Request};
 use crate::rpc::Rpc;
-use crate::subscription::Subscription;
 
 /// Actions that a server may call on a client.
 pub type Actions = tokensocket_protocol::action::Actions<TokenSocket>;
@@ -27,7 +24,7 @@ pub type Actions = tokensocket_protocol::action::Actions<TokenSocket>;
 /// A client of a TokenSocket server.
 ///
 /// Cloning gives another handle to the same connection. The client ends when it is told to, or when the
-/// last handle, [`Subscription`] and running action is dropped.
+/// last handle, [`Subscription`](crate::Subscription) and running action is dropped.
 #[derive(Clone)]
 pub struct TokenSocket {
     pub(crate) shared: Arc<Shared>,
@@ -39,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) control: mpsc::UnboundedSender<Control>,
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) listeners: Listeners,
+    pub(crate) handlers: Handlers,
     pub(crate) actions: Arc<RwLock<Arc<Actions>>>,
     pub(crate) state: Arc<StateMap>,
     pub(crate) call_timeout: Option<Duration>,
@@ -93,112 +91,11 @@ impl TokenSocket {
         Rpc::new(self.clone(), path.into(), RawJson::new(data))
     }
 
-    /// Follows a channel, also after every reconnect. Resolves when the server has confirmed it; no
-    /// publication after that is missed.
-    pub async fn subscribe(&self, channel: impl AsRef<str>) -> Result<Subscription, Error> {
-        let channel = Channel::new(channel)?;
-        let buffer = Buffer::new(self.shared.subscription_items, self.shared.subscription_bytes);
-        // Made now, so that giving up this future ends what the driver has begun.
-        let subscription = Subscription::new(self.clone(), channel.clone(), Arc::clone(&buffer));
-        self.request(None, |_| Request::Subscribe { channel, buffer }).await?;
-        Ok(subscription)
-    }
-
-    /// Follows a channel no longer. All its subscriptions end.
-    pub async fn unsubscribe(&self, channel: impl AsRef<str>) -> Result<(), Error> {
-        let channel = Channel::new(channel)?;
-        self.request(None, |_| Request::Unsubscribe(channel)).await.map(drop)
-    }
-
-    /// Publishes on a channel. A publisher that follows the channel gets its own publication.
-    ///
-    /// The original Node servers answer nothing when this succeeds; with them it resolves as soon as it
-    /// is handed to the connection, and a refusal is not seen.
-    pub async fn publish(
-        &self,
-        channel: impl AsRef<str>,
-        data: &(impl Serialize + ?Sized),
-    ) -> Result<(), Error> {
-        let channel = Channel::new(channel)?;
-        let data = RawJson::new(data).map_err(Error::Encode)?;
-        self.request(None, |_| Request::Publish { channel, data }).await.map(drop)
-    }
-
-    /// Publishes on every channel. Resolves as [`publish`](Self::publish) does.
-    pub async fn broadcast(&self, data: &(impl Serialize + ?Sized)) -> Result<(), Error> {
-        let data = RawJson::new(data).map_err(Error::Encode)?;
-        self.request(None, |_| Request::Broadcast(data)).await.map(drop)
-    }
-
     /// Replaces the actions that the server may call. Calls that run go on.
     pub fn register(&self, actions: Actions) -> Result<(), InvalidAction> {
         actions.check(&self.shared.state)?;
         *self.shared.actions.write() = Arc::new(actions);
         Ok(())
-    }
-
-    /// The channels that are followed now and will be again after a reconnect. Empty once ended.
-    pub async fn channels(&self) -> Vec<Channel> {
-        let (reply, channels) = oneshot::channel();
-        if self.shared.commands.send(Command::Channels(reply)).await.is_err() {
-            return Vec::new();
-        }
-        channels.await.unwrap_or_default()
-    }
-
-    /// Calls `listener` with the outcome of the first attempt to connect: once, and at once when that is
-    /// over already.
-    ///
-    /// Listeners run on the connection's task, one after the other: they must not block. One that
-    /// panics is logged and hurts nobody.
-    pub fn on_ready(
-        &self,
-        listener: impl Fn(&Result<(), ConnectionError>) + Send + Sync + 'static,
-    ) -> Listener {
-        self.shared.listeners.add(EventName::Ready, move |event| {
-            if let Event::Ready(outcome) = event {
-                listener(outcome);
-            }
-        })
-    }
-
-    /// Calls `listener` with the outcome of every later attempt to connect.
-    pub fn on_reconnect(
-        &self,
-        listener: impl Fn(&Result<(), ConnectionError>) + Send + Sync + 'static,
-    ) -> Listener {
-        self.shared.listeners.add(EventName::Reconnect, move |event| {
-            if let Event::Reconnect(outcome) = event {
-                listener(outcome);
-            }
-        })
-    }
-
-    /// Calls `listener` whenever a connection that was ready is lost.
-    pub fn on_disconnect(&self, listener: impl Fn(&ConnectionError) + Send + Sync + 'static) -> Listener {
-        self.shared.listeners.add(EventName::Disconnect, move |event| {
-            if let Event::Disconnect(error) = event {
-                listener(error);
-            }
-        })
-    }
-
-    /// Calls `listener` with the channel and the data of every publication.
-    pub fn on_message(&self, listener: impl Fn(&str, &RawJson) + Send + Sync + 'static) -> Listener {
-        self.shared.listeners.add(EventName::Message, move |event| {
-            if let Event::Message { channel, data } = event {
-                listener(channel, data);
-            }
-        })
-    }
-
-    /// Calls `listener` for the event `name`: `ready`, `reconnect`, `disconnect` or `message`.
-    pub fn on(
-        &self,
-        name: &str,
-        listener: impl Fn(&Event) + Send + Sync + 'static,
-    ) -> Result<Listener, UnknownEvent> {
-        Ok(self.shared.listeners.add(EventName::parse(name)?, listener))
     }
 
     /// Ends the client: what was sent before still goes out, requests that are not done fail with

@@ -19,9 +19,16 @@ use crate::socket::TokenSocket;
 /// A followed channel: a [`Stream`] of its publications, in order.
 ///
 /// The buffer holds 256 publications and 8 MiB unless the builder says otherwise. When it is full, the
-/// oldest are dropped and the next item is [`SubscriptionError::Lagged`] with their number. What is
-/// published while the connection is lost does not arrive; listen to
+/// oldest are dropped and the next item is [`SubscriptionError::Lagged`] with their number.
+///
+/// What is published while the connection is lost comes after the reconnect, if the channel has history and the
+/// server still keeps it; that has room beside the buffer's. If the server no longer keeps it, the next item is
+/// [`SubscriptionError::Unrecovered`]. On a channel without history it does not arrive; listen to
 /// [`on_reconnect`](TokenSocket::on_reconnect) to notice.
+///
+/// The reader of a pattern such as `news.>` gets the publications of every channel that it covers, where the server
+/// allows patterns. What it misses while the connection is lost is not recovered, except on channels that are followed
+/// by name as well.
 ///
 /// The stream ends after the channel is unsubscribed or the client ended. Dropping the last subscription
 /// to a channel unsubscribes; [`detach`](Self::detach) keeps following without a stream. A subscription

@@ -5,4 +5,6 @@ mod actions;
 mod calls;
 mod channels;
 mod connecting;
+mod deliveries;
 mod peer;
+mod recovery;
