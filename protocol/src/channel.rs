@@ -3,7 +3,7 @@
 //! In: text from a peer or from the application. Out: a [`Channel`] that is known to be usable, or the
 //! reason why it is not. Knows nothing of subscribers.
 
-use std::borrow::{Borrow, Cow};
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -63,23 +63,19 @@ pub enum InvalidChannel {
 
 impl InvalidChannel {
     /// What is wrong with the name, for people. Without `Display`'s machinery, which pages would download.
-    pub fn message(&self) -> Cow<'static, str> {
-        Cow::Borrowed(match self {
-            Self::Empty => "a channel name needs at least one character",
-            Self::TooLong(bytes) => {
-                let mut text = "a channel name has at most 255 bytes, this one has ".to_owned();
-                text.push_str(itoa::Buffer::new().format(u64::try_from(*bytes).unwrap_or(u64::MAX)));
-                return Cow::Owned(text);
-            }
+    pub fn message(&self) -> &'static str {
+        match self {
+            Self::Empty => "a channel name is never empty",
+            Self::TooLong(_) => "a channel name has at most 255 bytes",
             Self::ControlCharacter => "a channel name has no control characters",
             Self::Reserved => "this channel name is reserved",
-        })
+        }
     }
 }
 
 impl fmt::Display for InvalidChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message())
+        f.write_str(self.message())
     }
 }
 

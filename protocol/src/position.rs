@@ -2,7 +2,6 @@
 //!
 //! In: numbers and names from a peer or a store. Out: the same, checked. Knows nothing of what stands there.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -117,17 +116,17 @@ pub enum InvalidPosition {
 
 impl InvalidPosition {
     /// What is wrong, for people.
-    pub fn message(self) -> Cow<'static, str> {
-        Cow::Borrowed(match self {
+    pub fn message(self) -> &'static str {
+        match self {
             Self::Epoch => "an epoch has 1 to 64 characters of visible ASCII, no quotes and no backslashes",
             Self::Offset => "an offset is at most 9007199254740991",
-        })
+        }
     }
 }
 
 impl fmt::Display for InvalidPosition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message())
+        f.write_str(self.message())
     }
 }
 

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokensocket_protocol::client::Session;
+use tokensocket_protocol::client::{DeliveryId, PublishOptions, Session, SubscribeOptions};
 use tokensocket_protocol::message::Failure;
-use tokensocket_protocol::{Channel, ErrorCode};
+use tokensocket_protocol::{Channel, ErrorCode, InvalidChannel};
 use wasm_bindgen::prelude::*;
 
-use super::codec::{JsCodec, Payload};
-use super::host::{Host, name};
+use super::codec::{JsCodec, Payload, number_of, position, whole};
+use super::host::Host;
 use super::options::{self, duration};
 use crate::driver::Driver;
 
@@ -18,6 +18,7 @@ extern "C" {
     #[wasm_bindgen(js_name = partsOf)]
     fn parts_of(error: &JsValue) -> Parts;
     fn split(names: &str, separator: &str) -> JsValue;
+    fn place(epoch: &str, offset: f64) -> JsValue;
 }
 
 #[wasm_bindgen]
@@ -38,6 +39,19 @@ extern "C" {
 
 /// So many milliseconds are beyond any page's life, and below what a number counts exactly.
 const FOR_EVER: f64 = 1e15;
+
+// The kinds of requests, as socket.ts knows them. Any other number is a call of the action `name` with `data`, where
+// `number` is the time limit in milliseconds: undefined for the default, 0 for none.
+
+/// Follows the channel `name`; with its presence, and from the place that is the epoch `text` and the offset `number`,
+/// where there is one.
+const SUBSCRIBE: u32 = 1;
+/// Follows the channel `name` no longer.
+const UNSUBSCRIBE: u32 = 2;
+/// Publishes `data` on the channel `name`, under the key `text` if there is one.
+const PUBLISH: u32 = 3;
+/// Publishes `data` on every channel.
+const BROADCAST: u32 = 4;
 
 /// No channel's name has a control character.
 const SEPARATOR: &str = "\n";
@@ -63,46 +77,26 @@ impl Connection {
         Ok(Self { driver: Driver::start(session, target, Host(host)) })
     }
 
-    /// Calls an action. `timeout` in milliseconds: undefined for the default, 0 for none.
-    pub fn call(&self, id: f64, path: &JsValue, data: &JsValue, timeout: Option<f64>) {
-        let Some(path) = path.as_string() else {
-            return self.driver.face().refuse(id, "an action's name has to be a string");
-        };
-        let is_time = |timeout: &f64| *timeout > 0.0 && *timeout < FOR_EVER;
-        let timeout = timeout.map(|timeout| Some(timeout).filter(is_time).map_or(Duration::MAX, duration));
-        self.with_payload(id, data, |driver, data| {
-            driver.request(id, |session, now| session.handle_call(now, path, data, timeout));
-        });
-    }
-
-    /// Follows a channel.
-    pub fn subscribe(&self, id: f64, channel: &JsValue) {
-        if let Some(channel) = self.channel(id, channel) {
-            self.driver.request(id, |session, now| session.handle_subscribe(now, channel));
+    /// Makes a request. `kind` is one of those above; what a kind does not need is not looked at. No `number` is
+    /// `NaN`.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one function of many arguments is a third of five functions"
+    )]
+    pub fn request(
+        &self,
+        id: f64,
+        kind: u32,
+        name: &JsValue,
+        data: &JsValue,
+        text: &JsValue,
+        number: f64,
+        presence: bool,
+    ) {
+        let asked = Asked { kind, text: text.as_string(), number, presence };
+        if let Err(why) = self.ask(id, name, data, asked) {
+            self.driver.face().refuse(id, &why);
         }
-    }
-
-    /// Follows a channel no longer.
-    pub fn unsubscribe(&self, id: f64, channel: &JsValue) {
-        if let Some(channel) = self.channel(id, channel) {
-            self.driver.request(id, |session, now| session.handle_unsubscribe(now, channel));
-        }
-    }
-
-    /// Publishes on a channel.
-    pub fn publish(&self, id: f64, channel: &JsValue, data: &JsValue) {
-        if let Some(channel) = self.channel(id, channel) {
-            self.with_payload(id, data, |driver, data| {
-                driver.request(id, |session, now| session.handle_publish(now, channel, data));
-            });
-        }
-    }
-
-    /// Publishes on every channel.
-    pub fn broadcast(&self, id: f64, data: &JsValue) {
-        self.with_payload(id, data, |driver, data| {
-            driver.request(id, |session, now| session.handle_broadcast(now, data));
-        });
     }
 
     /// Gives a request up.
@@ -119,6 +113,28 @@ impl Connection {
         self.driver.advance(|session, now| session.handle_answer(now, &fid, outcome));
     }
 
+    /// A delivery or a resync is handled, or given back.
+    pub fn settle(&self, id: f64, done: bool) {
+        let id = DeliveryId::from_number(whole(id));
+        self.driver.advance(|session, now| {
+            if done {
+                session.handle_acknowledge(now, id);
+            } else {
+                session.handle_give_back(now, id);
+            }
+        });
+    }
+
+    /// The place behind the last message of a channel that was told, as an object; undefined where there is none.
+    #[wasm_bindgen(unchecked_return_type = "{ epoch: string; offset: number } | undefined")]
+    pub fn position(&self, channel: &str) -> JsValue {
+        let position = |session: &Session<JsCodec>| {
+            let position = session.position(&Channel::new(channel).ok()?)?;
+            Some(place(position.epoch.as_str(), number_of(position.offset)))
+        };
+        self.driver.ask(position).flatten().unwrap_or(JsValue::UNDEFINED)
+    }
+
     /// The channels that are wanted, oldest first.
     #[wasm_bindgen(unchecked_return_type = "string[]")]
     pub fn channels(&self) -> JsValue {
@@ -130,33 +146,56 @@ impl Connection {
         split(&names, SEPARATOR)
     }
 
-    /// Where it stands: `connecting`, `ready`, `disconnected` or `ended`.
-    pub fn state(&self) -> String {
-        self.driver.ask(|session| name(session.state())).unwrap_or_default().to_owned()
-    }
-
     /// Ends it; `host.ended` follows.
     pub fn end(&self) {
         self.driver.advance(Session::handle_end);
     }
 }
 
-impl Connection {
-    fn channel(&self, id: f64, channel: &JsValue) -> Option<Channel> {
-        let why = match channel.as_string().as_deref().map(Channel::new) {
-            Some(Ok(channel)) => return Some(channel),
-            Some(Err(error)) => error.message(),
-            None => "a channel's name has to be a string".into(),
-        };
-        self.driver.face().refuse(id, &why);
-        None
-    }
+/// What else a request says.
+struct Asked {
+    kind: u32,
+    text: Option<String>,
+    number: f64,
+    presence: bool,
+}
 
-    fn with_payload(&self, id: f64, data: &JsValue, request: impl FnOnce(&Driver<JsCodec, Host>, Payload)) {
-        match Payload::new(data) {
-            Ok(data) => request(&self.driver, data),
-            Err(why) => self.driver.face().refuse(id, &why),
+impl Connection {
+    fn ask(&self, id: f64, name: &JsValue, data: &JsValue, asked: Asked) -> Result<(), String> {
+        let Asked { kind, text, number, presence } = asked;
+        let name = name.as_string().ok_or("the name has to be a string")?;
+        let channel = match kind {
+            SUBSCRIBE | UNSUBSCRIBE | PUBLISH => {
+                Some(Channel::new(&name).map_err(|invalid: InvalidChannel| invalid.message())?)
+            }
+            _ => None,
+        };
+        let mut following = SubscribeOptions::new();
+        if kind == SUBSCRIBE {
+            if presence {
+                following = following.presence();
+            }
+            if let Some(epoch) = &text {
+                let since = position(epoch, number);
+                following = following.since(since.ok_or("since has to be a position")?);
+            }
         }
+        let data = Payload::new(data)?;
+        self.driver.request(id, move |session, now| match (kind, channel) {
+            (SUBSCRIBE, Some(channel)) => session.handle_subscribe_with(now, channel, following),
+            (UNSUBSCRIBE, Some(channel)) => session.handle_unsubscribe(now, channel),
+            (PUBLISH, Some(channel)) => {
+                let publishing = text.into_iter().fold(PublishOptions::new(), PublishOptions::key);
+                session.handle_publish_with(now, channel, data, publishing)
+            }
+            (BROADCAST, _) => session.handle_broadcast(now, data),
+            _ => {
+                let is_time = number > 0.0 && number < FOR_EVER;
+                let timeout = if is_time { duration(number) } else { Duration::MAX };
+                session.handle_call(now, name, data, Some(timeout).filter(|_| !number.is_nan()))
+            }
+        });
+        Ok(())
     }
 }
 

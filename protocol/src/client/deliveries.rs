@@ -136,8 +136,12 @@ impl Deliveries {
         self.is_greeted
     }
 
-    /// What to tell the server now. Ask after everything else.
+    /// What to tell the server now. Ask after everything else. While one waits that the server could not take, so do
+    /// those behind it: acknowledged out of order they would look like a loss.
     pub(super) fn take_due(&mut self) -> Vec<Acknowledge> {
+        if self.retry_at.is_some() {
+            self.retries.append(&mut self.due);
+        }
         std::mem::take(&mut self.due)
     }
 
@@ -281,6 +285,11 @@ impl Deliveries {
     /// The server could not take it now.
     pub(super) fn retry(&mut self, now: Duration, what: Acknowledge) {
         self.retries.push(what);
+        self.pause(now);
+    }
+
+    /// The server could not do something now, which is tried again later.
+    pub(super) fn pause(&mut self, now: Duration) {
         self.retry_at.get_or_insert(now.saturating_add(RETRY));
     }
 
@@ -288,11 +297,13 @@ impl Deliveries {
         self.retry_at
     }
 
-    /// It is time to send it again.
-    pub(super) fn retry_due(&mut self, now: Duration) {
-        if self.retry_at.is_some_and(|at| at <= now) {
+    /// Whether it is time to try again.
+    pub(super) fn retry_due(&mut self, now: Duration) -> bool {
+        let is_due = self.retry_at.is_some_and(|at| at <= now);
+        if is_due {
             self.retry_at = None;
             self.due.append(&mut self.retries);
         }
+        is_due
     }
 }

@@ -3,11 +3,15 @@
 //! In: its frames and publications. Out: resolved subscribes, and what the user is to be told: each publication
 //! once, in order, and what was lost.
 
+use std::time::Duration;
+
 use super::calls::Sent;
 use super::error::CallError;
 use super::event::{CallId, Event, Output};
+use super::phase::Phase;
 use super::session::Session;
 use super::subscriptions::{Caught, Refusal};
+use crate::ErrorCode;
 use crate::channel::Channel;
 use crate::codec::Codec;
 use crate::message::{Failure, Joined};
@@ -47,7 +51,8 @@ impl<C: Codec> Session<C> {
         } else if joined.recovered.is_some() {
             self.subscriptions.broken(channel, joined)
         } else if let Ok(channel) = Channel::new(channel) {
-            self.subscriptions.added(&channel, joined)
+            let renewing = !matches!(self.phase, Phase::Ready);
+            self.subscriptions.added(&channel, renewing, joined)
         } else {
             // A name that we could not ask for ourselves is not followed again after a reconnect.
             None
@@ -98,6 +103,7 @@ impl<C: Codec> Session<C> {
     /// The server refused a subscribe message.
     pub(super) fn receive_refusal(
         &mut self,
+        now: Duration,
         channel: &Channel,
         since: u64,
         calls: Vec<CallId>,
@@ -107,10 +113,17 @@ impl<C: Codec> Session<C> {
         for call in calls {
             self.resolve(call, Err(CallError::Refused(failure.clone())));
         }
-        let (refusal, held) = self.subscriptions.refused(channel, since);
+        // A store that does not answer takes nothing away: what was missed is still to be had later.
+        let passing = failure.code == Some(ErrorCode::Overloaded);
+        let (refusal, held) = self.subscriptions.refused(channel, since, passing);
         match refusal {
             Refusal::NoLoss => {}
             Refusal::Lost => self.lose_subscription(channel.as_str().to_owned(), Some(failure)),
+            Refusal::Later => self.deliveries.pause(now),
+            Refusal::Unrecovered => {
+                let channel = channel.as_str().to_owned();
+                self.outputs.push_back(Output::Event(Event::Unrecovered { channel }));
+            }
             Refusal::TakeBack => self.take_back(channel),
         }
         self.tell_messages(channel.as_str(), held);

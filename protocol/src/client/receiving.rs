@@ -48,10 +48,11 @@ impl<C: Codec> Session<C> {
                     self.stop_invocation(fid, ErrorCode::Cancelled);
                 }
             }
-            (ServerMessage::Publication { channel, message, offset }, None) => {
+            // A server that subscribes us while it lets us in may publish before it has said so.
+            (ServerMessage::Publication { channel, message, offset }, _) => {
                 self.receive_publication(channel, message, offset);
             }
-            (ServerMessage::Member { channel, member, joined }, None) => {
+            (ServerMessage::Member { channel, member, joined }, _) => {
                 self.outputs.push_back(Output::Event(Event::Member { channel, member, joined }));
             }
             (ServerMessage::Settings(settings), None) => self.receive_settings(settings),
@@ -107,7 +108,7 @@ impl<C: Codec> Session<C> {
             }
             (Some(sent @ Sent::Subscribe { .. }), Ok(_)) => self.confirm(sent, Joined::default()),
             (Some(Sent::Subscribe { channel, since, calls }), Err(failure)) => {
-                self.receive_refusal(&channel, since, calls, failure);
+                self.receive_refusal(now, &channel, since, calls, failure);
             }
             (Some(Sent::Acknowledge(what)), Err(failure)) if failure.code == Some(ErrorCode::Overloaded) => {
                 self.deliveries.retry(now, what);

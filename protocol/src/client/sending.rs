@@ -233,9 +233,10 @@ impl<C: Codec> Session<C> {
         }
     }
 
-    /// Subscribes to every wanted channel on a new connection, before the queue is sent.
-    pub(super) fn renew_subscriptions(&mut self) {
-        for channel in self.subscriptions.wanted() {
+    /// Subscribes to every wanted channel on a new connection, before the queue is sent; later to those that are
+    /// still `unasked`.
+    pub(super) fn renew_subscriptions(&mut self, unasked: bool) {
+        for channel in self.subscriptions.wanted(unasked) {
             let (number, uuid) = self.name();
             let calls = self.take_renewals(&channel);
             let Asking { since, recover, presence } = self.subscriptions.ask(&channel, false, None);

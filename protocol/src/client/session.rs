@@ -103,7 +103,7 @@ impl<C: Codec> Session<C> {
     /// The channels that are wanted, oldest first: those asked for and not refused, and those the
     /// server added. A subscribe that waits in the queue counts once it is sent.
     pub fn channels(&self) -> Vec<Channel> {
-        self.subscriptions.wanted()
+        self.subscriptions.wanted(false)
     }
 
     /// The place behind the last publication that the user was told, on a channel with history that is wanted.
@@ -182,7 +182,9 @@ impl<C: Codec> Session<C> {
         while let Some(fid) = self.invocations.take_expired(now) {
             self.stop_invocation(fid, crate::ErrorCode::Timeout);
         }
-        self.deliveries.retry_due(now);
+        if self.deliveries.retry_due(now) {
+            self.renew_subscriptions(true);
+        }
         self.acknowledge_due();
         match self.heartbeat.poll(now) {
             Some(Beat::Ping) => self.ping(),
@@ -241,7 +243,7 @@ impl<C: Codec> Session<C> {
         self.backoff.reset();
         self.authenticated = true;
         self.enter(Phase::Ready);
-        self.renew_subscriptions();
+        self.renew_subscriptions(false);
         self.flush(now);
         self.say(Ok(()));
     }

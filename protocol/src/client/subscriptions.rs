@@ -31,11 +31,21 @@ struct Entry<P> {
     position: Option<Position>,
     /// What came while the channel is to be recovered, with offsets.
     held: Vec<(u64, P)>,
+    /// The server subscribed us by itself, from this place on, while our own message that recovers is under way.
+    added: Option<Position>,
 }
 
 impl<P> Entry<P> {
     fn new(since: u64) -> Self {
-        Self { since, following: false, confirmed: false, presence: false, position: None, held: Vec::new() }
+        Self {
+            since,
+            following: false,
+            confirmed: false,
+            presence: false,
+            position: None,
+            held: Vec::new(),
+            added: None,
+        }
     }
 
     fn take_held(&mut self) -> Vec<P> {
@@ -88,6 +98,10 @@ pub(super) enum Refusal {
     NoLoss,
     /// The user loses a subscription that the server had confirmed before.
     Lost,
+    /// The user keeps what he had, and is to ask again.
+    Later,
+    /// The server follows for us of its own accord, but nobody knows what was missed before.
+    Unrecovered,
     /// The server follows for us by a subscribe message that was given up, and must be told to stop.
     TakeBack,
 }
@@ -131,10 +145,21 @@ impl<P> Subscriptions<P> {
         self.entry_mut(channel).filter(|entry| entry.following)?.join(joined)
     }
 
-    /// The server subscribed us of its own accord.
-    pub(super) fn added(&mut self, channel: &Channel, joined: Joined<P>) -> Option<Caught<P>> {
+    /// The server subscribed us of its own accord. A channel that is to be recovered waits for the answer to our own
+    /// message, which says what was missed; `renewing`: it has not gone out yet.
+    pub(super) fn added(
+        &mut self,
+        channel: &Channel,
+        renewing: bool,
+        joined: Joined<P>,
+    ) -> Option<Caught<P>> {
+        let is_asked = renewing || self.state(channel).asking > 0;
         let entry = self.want(channel);
         entry.confirmed = true;
+        if is_asked && !entry.following && entry.position.is_some() && joined.position.is_some() {
+            entry.added = joined.position;
+            return None;
+        }
         entry.join(joined)
     }
 
@@ -189,19 +214,27 @@ impl<P> Subscriptions<P> {
     }
 
     /// The server refused one of our subscribe messages. Gives what was held, too, when the channel is forgotten.
-    pub(super) fn refused(&mut self, channel: &Channel, since: u64) -> (Refusal, Vec<P>) {
+    /// `passing`: it may be granted later.
+    pub(super) fn refused(&mut self, channel: &Channel, since: u64, passing: bool) -> (Refusal, Vec<P>) {
         let nothing = (Refusal::NoLoss, Vec::new());
-        let Some(state) = self.find(channel.as_str()) else { return nothing };
-        let entry = state.wanted.as_ref().filter(|entry| entry.since == since);
+        let Ok(index) = self.index(channel.as_str()) else { return nothing };
+        let state = &mut self.channels[index].1;
+        let entry = state.wanted.as_mut().filter(|entry| entry.since == since);
         let Some(entry) = entry else { return nothing };
         let refusal = match (entry.following, entry.confirmed) {
             _ if state.asking > 0 => return nothing,
             (true, true) => return nothing,
             (true, false) => Refusal::TakeBack,
+            (false, true) if entry.added.is_some() => {
+                entry.following = true;
+                entry.position = entry.added.take();
+                return (Refusal::Unrecovered, entry.take_held());
+            }
+            (false, true) if passing => return (Refusal::Later, Vec::new()),
             (false, true) => Refusal::Lost,
             (false, false) => Refusal::NoLoss,
         };
-        let held = self.take_held(channel.as_str());
+        let held = entry.take_held();
         self.forget(channel);
         (refusal, held)
     }
@@ -229,6 +262,7 @@ impl<P> Subscriptions<P> {
                 is_lost = state.wanted.take().is_some();
             } else if let Some(entry) = &mut state.wanted {
                 entry.following = false;
+                entry.added = None;
             }
         });
         is_lost
@@ -240,6 +274,7 @@ impl<P> Subscriptions<P> {
             state.asking = 0;
             state.wanted.as_mut().is_some_and(|entry| {
                 entry.following = false;
+                entry.added = None;
                 // It will be among what was missed.
                 entry.held.clear();
                 true
@@ -247,14 +282,16 @@ impl<P> Subscriptions<P> {
         });
     }
 
-    /// The wanted channels, oldest first.
-    pub(super) fn wanted(&self) -> Vec<Channel> {
-        let since = |state: &State<P>| Some(state.wanted.as_ref()?.since);
+    /// The wanted channels, oldest first; or of these only the `unasked`, which the server neither follows for us nor
+    /// was asked for.
+    pub(super) fn wanted(&self, unasked: bool) -> Vec<Channel> {
         let mut wanted: Vec<(u64, Channel)> = Vec::new();
         for (channel, state) in &self.channels {
-            if let Some(since) = since(state) {
-                let index = wanted.partition_point(|(other, _)| *other < since);
-                wanted.insert(index, (since, channel.clone()));
+            if let Some(entry) = &state.wanted
+                && !(unasked && (entry.following || state.asking > 0))
+            {
+                let index = wanted.partition_point(|(other, _)| *other < entry.since);
+                wanted.insert(index, (entry.since, channel.clone()));
             }
         }
         wanted.into_iter().map(|(_, channel)| channel).collect()
@@ -315,6 +352,7 @@ impl<P> Entry<P> {
     /// The server follows for us, from this place on.
     fn join(&mut self, joined: Joined<P>) -> Option<Caught<P>> {
         let was_following = std::mem::replace(&mut self.following, true);
+        self.added = None;
         let Joined { position, recovered, publications, .. } = joined;
         let Some(before) = self.position.take() else {
             self.position = position;

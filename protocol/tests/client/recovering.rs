@@ -1,7 +1,7 @@
 //! Channels with history: each publication once, in order, and a plain word when some are lost.
 
 use serde_json::{Value, json};
-use tokensocket_protocol::client::{Config, Event, SubscribeOptions};
+use tokensocket_protocol::client::{Config, Event, State, SubscribeOptions};
 use tokensocket_protocol::{Channel, Epoch, Position, RawJson};
 
 use crate::driver::{Driver, raw};
@@ -369,6 +369,98 @@ fn what_the_server_subscribes_recovers_too() {
     driver.offset("given", 3);
     driver.take_events();
     assert_eq!(driver.renew()["req"]["recover"], json!({ "epoch": "e", "offset": 3 }));
+}
+
+/// What a server of ours says when it lets us in.
+fn let_in() -> Value {
+    let session = json!({ "id": "s", "ping_ms": 0, "max_message_bytes": 1000, "features": [] });
+    json!({ "resp": "success", "session": session })
+}
+
+/// The server subscribes a socket of ours by itself.
+fn given(driver: &mut Driver, offset: u64) {
+    let data = json!({ "channel": "given", "epoch": "e", "offset": offset });
+    driver.receive(&json!({ "internal": true, "command": "subscribe", "data": data }));
+}
+
+#[test]
+fn hears_what_is_published_before_it_is_let_in() {
+    let mut driver = Driver::new(Config::default());
+    driver.start();
+    driver.open();
+    given(&mut driver, 2);
+    driver.offset("given", 3);
+    assert_eq!(driver.take_events(), [message("given", 3)]);
+    driver.answer_auth(&let_in());
+    driver.take_events();
+    driver.offset("given", 4);
+    assert_eq!(driver.take_events(), [message("given", 4)]);
+}
+
+#[test]
+fn what_the_server_subscribes_anew_on_each_connection_recovers() {
+    for before_the_answer in [true, false] {
+        let mut driver = Driver::connected(Config::default());
+        given(&mut driver, 2);
+        driver.offset("given", 3);
+        driver.cut();
+        driver.forget();
+        while driver.session.state() == State::Disconnected {
+            driver.tick();
+        }
+        driver.open();
+        if before_the_answer {
+            given(&mut driver, 5);
+            driver.offset("given", 6);
+        }
+        driver.answer_auth(&let_in());
+        let sent = driver.sent.pop().unwrap();
+        assert_eq!(sent["req"]["recover"], json!({ "epoch": "e", "offset": 3 }));
+        if !before_the_answer {
+            given(&mut driver, 5);
+            driver.offset("given", 6);
+        }
+        driver.take_events();
+        driver.join(
+            &sent,
+            &json!({ "epoch": "e", "offset": 6, "recovered": true, "publications": past(&[4, 5, 6]) }),
+        );
+        assert_eq!(driver.take_events(), [recovered("given", &[4, 5, 6])], "{before_the_answer}");
+        driver.offset("given", 7);
+        assert_eq!(driver.take_events(), [message("given", 7)]);
+    }
+}
+
+#[test]
+fn what_the_server_subscribes_holds_when_our_own_message_is_refused() {
+    let mut driver = Driver::connected(Config::default());
+    given(&mut driver, 2);
+    let sent = driver.renew();
+    given(&mut driver, 5);
+    driver.offset("given", 6);
+    assert_eq!(driver.take_events(), []);
+    driver.answer(&sent, &json!({ "error": "Forbidden", "code": "forbidden" }));
+    assert_eq!(driver.take_events(), [unrecovered("given"), message("given", 6)]);
+    driver.offset("given", 7);
+    assert_eq!(driver.take_events(), [message("given", 7)]);
+}
+
+#[test]
+fn a_store_that_does_not_answer_takes_no_channel_away() {
+    let mut driver = Driver::connected(Config::default());
+    driver.follow_from("c", 3);
+    let mut sent = driver.renew();
+    driver.forget();
+    for _ in 0..3 {
+        driver.answer(&sent, &json!({ "error": "the store did not answer in time", "code": "overloaded" }));
+        assert_eq!(driver.take_events(), []);
+        assert!(driver.sent.is_empty(), "not at once");
+        driver.tick();
+        sent = driver.sent.pop().unwrap();
+        assert_eq!(sent["req"]["recover"], json!({ "epoch": "e", "offset": 3 }));
+    }
+    driver.join(&sent, &json!({ "epoch": "e", "offset": 4, "recovered": true, "publications": past(&[4]) }));
+    assert_eq!(driver.take_events(), [recovered("c", &[4])]);
 }
 
 #[test]
