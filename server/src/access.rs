@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use serde::de::DeserializeOwned;
-use tokensocket_protocol::{Channel, Close, RawJson, RpcError};
+use tokensocket_protocol::{Channel, Close, Pattern, RawJson, RpcError};
 
 use crate::identity::Identity;
 use crate::socket::Socket;
@@ -109,6 +109,9 @@ pub(crate) struct Access {
     pub(crate) on_subscribe: Vec<Hook<(Socket, Channel)>>,
     pub(crate) on_unsubscribe: Vec<Hook<(Socket, Channel)>>,
     pub(crate) on_publish: Vec<Hook<(Socket, Channel, RawJson)>>,
+    pub(crate) on_subscribe_pattern: Vec<Hook<(Socket, Pattern)>>,
+    pub(crate) on_presence: Vec<Hook<(Socket, Channel)>>,
+    pub(crate) on_history: Vec<Hook<(Socket, Channel)>>,
     pub(crate) on_broadcast: Vec<Hook<(Socket, RawJson)>>,
     pub(crate) on_disconnect: Vec<DisconnectHook>,
     pub(crate) filter: Option<Filter>,

@@ -2,7 +2,10 @@
 //!
 //! In: what the builder was told. Out: plain values. Knows nothing of who reads them.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::channels::Channels;
 
 /// Limits of one server. Each has a setter of the same name on [`crate::ServerBuilder`].
 #[derive(Debug, Clone)]
@@ -22,7 +25,12 @@ pub(crate) struct Config {
     pub(crate) close_timeout: Duration,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) reconnect_spread: Duration,
+    pub(crate) device_ttl: Duration,
     pub(crate) ping: bool,
+    pub(crate) channels: Arc<Channels>,
+    pub(crate) key_window: Duration,
+    pub(crate) max_history: usize,
+    pub(crate) store_timeout: Duration,
 }
 
 impl Config {
@@ -56,7 +64,12 @@ impl Default for Config {
             close_timeout: Duration::from_secs(5),
             shutdown_timeout: Duration::from_secs(10),
             reconnect_spread: Duration::from_secs(5),
+            device_ttl: Duration::from_hours(1),
             ping: true,
+            channels: Arc::default(),
+            key_window: Duration::from_mins(5),
+            max_history: 1000,
+            store_timeout: Duration::from_secs(5),
         }
     }
 }

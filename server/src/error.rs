@@ -4,6 +4,7 @@ use tokensocket_protocol::action::InvalidAction;
 use tokensocket_protocol::{ErrorCode, InvalidChannel, RpcError};
 
 use crate::broker::BrokerError;
+use crate::store::StoreError;
 use crate::token::TokenStoreError;
 
 /// Why a server could not be built.
@@ -24,6 +25,9 @@ pub enum BuildError {
     /// A limit is zero, so that nothing would work.
     #[error("{0} is zero: nothing could be done within it")]
     ZeroLimit(&'static str),
+    /// A text is no pattern of channels.
+    #[error("{0:?} is no pattern of channels: {1}")]
+    InvalidPattern(String, InvalidChannel),
     /// The broker could not start.
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -39,9 +43,82 @@ pub enum PublishError {
     /// The value cannot be JSON.
     #[error("the message is not JSON: {0}")]
     NotJson(#[from] serde_json::Error),
+    /// The key is empty, or longer than 128 bytes.
+    #[error("a key has 1 to 128 bytes")]
+    InvalidKey,
     /// The broker did not take it.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+}
+
+/// Why a channel's history cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// The text is no channel name.
+    #[error(transparent)]
+    InvalidChannel(#[from] InvalidChannel),
+    /// The channel keeps nothing: its options say so, or it has none.
+    #[error("this channel keeps no history")]
+    NotKept,
+    /// The broker could not read it.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+impl From<HistoryError> for RpcError {
+    fn from(error: HistoryError) -> Self {
+        let code = match error {
+            HistoryError::InvalidChannel(_) => ErrorCode::BadRequest,
+            HistoryError::NotKept => ErrorCode::NotFound,
+            HistoryError::Broker(error) => return error.into(),
+        };
+        Self::text(error.to_string()).with_code(code)
+    }
+}
+
+/// Why it is not known who is on a channel.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PresenceError {
+    /// The text is no channel name.
+    #[error(transparent)]
+    InvalidChannel(#[from] InvalidChannel),
+    /// The channel's options do not say that it is kept, or it has none.
+    #[error("nobody keeps who is on this channel")]
+    NotKept,
+    /// The store did not say.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<PresenceError> for RpcError {
+    fn from(error: PresenceError) -> Self {
+        let code = match error {
+            PresenceError::InvalidChannel(_) => ErrorCode::BadRequest,
+            PresenceError::NotKept | PresenceError::Store(StoreError::Gone(_)) => ErrorCode::NotFound,
+            PresenceError::Store(_) => ErrorCode::Overloaded,
+        };
+        Self::text(error.to_string()).with_code(code)
+    }
+}
+
+/// Why a message was not kept for devices.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeliverError {
+    /// The event has no name, or too long a one.
+    #[error("an event's name has 1 to 128 bytes")]
+    InvalidEvent,
+    /// The key is empty or too long.
+    #[error("a key has 1 to 128 bytes")]
+    InvalidKey,
+    /// The arguments cannot be JSON.
+    #[error("the arguments are not JSON: {0}")]
+    NotJson(#[from] serde_json::Error),
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Why a socket does not follow a channel.
@@ -57,6 +134,9 @@ pub enum SubscribeError {
     /// The socket is gone.
     #[error("the socket is closed")]
     Closed,
+    /// The socket was taken off the channel before it had joined.
+    #[error("the socket was taken off the channel before it had joined")]
+    Left,
     /// The broker did not take it.
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -67,8 +147,8 @@ impl From<SubscribeError> for RpcError {
         let code = match error {
             SubscribeError::InvalidChannel(_) => ErrorCode::BadRequest,
             SubscribeError::TooManyChannels(_) => ErrorCode::RateLimited,
-            SubscribeError::Closed => ErrorCode::Cancelled,
-            SubscribeError::Broker(_) => ErrorCode::Overloaded,
+            SubscribeError::Closed | SubscribeError::Left => ErrorCode::Cancelled,
+            SubscribeError::Broker(error) => return error.into(),
         };
         Self::text(error.to_string()).with_code(code)
     }
@@ -76,7 +156,12 @@ impl From<SubscribeError> for RpcError {
 
 impl From<BrokerError> for RpcError {
     fn from(error: BrokerError) -> Self {
-        Self::text(error.to_string()).with_code(ErrorCode::Overloaded)
+        let code = match error {
+            BrokerError::Unsupported(_) => ErrorCode::NotFound,
+            BrokerError::Store(StoreError::TooLarge { .. }) => ErrorCode::TooLarge,
+            _ => ErrorCode::Overloaded,
+        };
+        Self::text(error.to_string()).with_code(code)
     }
 }
 

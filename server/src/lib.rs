@@ -34,17 +34,24 @@
 //! # Features
 //!
 //! - `tls`: [`Listener::tls`], TLS by rustls for a server with a listener of its own.
+//! - `embedded`: [`EmbeddedStore`], device queues and histories on this machine's disk.
 //! - `io-uring`: on Linux, a publication goes to a channel's followers in batches of 64 by `io_uring`, found
 //!   out at run time for each thread; where the kernel forbids it, as containers may, nothing changes.
+//! - `conformance`: `conformance`, the tests that every broker and store passes.
 //!
 //! Where to read on: `docs/architecture.md` follows a message through the files of this crate.
 
 mod access;
 mod broker;
 mod builder;
+mod channels;
 mod command;
 mod config;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod delivery;
+#[cfg(feature = "embedded")]
+mod embedded;
 mod error;
 mod format;
 mod history;
@@ -67,20 +74,29 @@ pub use broker::{
     Broker, BrokerError, BrokerHandler, Control, Key, MemoryBroker, Publication, Publish, Published,
 };
 pub use builder::ServerBuilder;
+pub use channels::ChannelOptions;
 pub use delivery::{
-    Acknowledge, Appended, Arrival, Arrived, Device, DeviceStore, Entry, Expired, Message, QueueLimits,
-    Queued, Resync, ResyncReason, To,
+    Acknowledge, Appended, Arrival, Arrived, DeliverOptions, Delivered, Device, DeviceStore, Entry, Expired,
+    MemoryDeviceStore, Message, QueueLimits, Queued, Resync, ResyncReason, To,
 };
-pub use error::{BuildError, CallError, IssueError, PublishError, ServeError, SubscribeError};
-pub use history::{History, HistoryPage, HistoryQuery, Kept};
+#[cfg(feature = "embedded")]
+pub use embedded::{
+    Damage, Durability, EmbeddedBroker, EmbeddedDeviceStore, EmbeddedError, EmbeddedOptions, EmbeddedStore,
+    Lost, OpenReport,
+};
+pub use error::{
+    BuildError, CallError, DeliverError, HistoryError, IssueError, PresenceError, PublishError, ServeError,
+    SubscribeError,
+};
+pub use history::{History, HistoryPage, HistoryQuery, Kept, keys, log};
 pub use http::body::ResponseBody;
 pub use http::cors::AllowedOrigins;
 pub use http::listener::Listener;
 pub use http::service::{RemoteAddress, TokenSocketService};
 pub use identity::Identity;
-pub use presence::{Change, Counts, Member, Presence, PresenceStore};
+pub use presence::{Change, Counts, Member, MemoryPresenceStore, Presence, PresenceStore};
 pub use rpc::auth::Auth;
-pub use server::Server;
+pub use server::{PublishOptions, Server};
 pub use socket::outgoing::Outgoing;
 pub use socket::{Socket, SocketId};
 pub use store::StoreError;
@@ -94,6 +110,11 @@ pub use tokensocket_protocol::{
 };
 pub use transport::sockjs::options::SockJsOptions;
 pub use transport::sockjs::service::{SessionEnded, SockJsSocket};
+
+/// What a store of device queues does apart from keeping it: for whoever writes a [`DeviceStore`].
+pub mod queues {
+    pub use crate::delivery::queues::{Accepted, Change, Content, DeviceRecord, Held, Queues, Restored};
+}
 
 /// The actions of a server: see [`tokensocket_protocol::action::Actions`].
 pub type Actions = tokensocket_protocol::action::Actions<Socket>;

@@ -18,9 +18,20 @@ pub enum StoreError {
     /// More waits to be written than may. Try again later, more slowly.
     #[error("the store has too much to do: try again later")]
     Overloaded,
+    /// What the call refers to has gone since. Begin again without it.
+    #[error("that {0} is not there any more: begin again")]
+    Gone(&'static str),
     /// A limit of the store is reached.
     #[error("the store holds as many {0} as it may")]
     TooMany(&'static str),
+    /// It is larger than a whole queue may be.
+    #[error("a message of {bytes} bytes is larger than the {limit} bytes that a queue holds: send less")]
+    TooLarge {
+        /// The message, in bytes.
+        bytes: usize,
+        /// What a queue holds.
+        limit: usize,
+    },
     /// No answer came in time. The message may be kept or not: a key makes it safe to send it again.
     #[error(
         "the store did not answer in time; whether it kept the message is not known: send it again with the same key"

@@ -110,7 +110,8 @@ impl Cursor {
             return false;
         }
         place.stage = Stage::Reading;
-        place.known = place.known.max(arrived.last);
+        // What rang before may be of an epoch that the store has forgotten since; what is of this one is read now.
+        place.known = arrived.last;
         let Device { id, .. } = &self.device;
         socket.reply(&deliver::settings(self.ttl, id, &arrived.epoch, arrived.resumed));
         let waiting = std::mem::take(&mut place.waiting);

@@ -279,7 +279,8 @@ pub trait DeviceStore: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<Vec<Entry>, StoreError>>;
 
     /// Removes what the device has. An entry that is gone already is no error, and neither is one that was never
-    /// there. Resolves to what the device must be told, when this was not for the head of its event's queue and that entry's message has `resync` set.
+    /// there. Resolves to what the device must be told, when this was not for the head of its event's queue and that
+    /// entry's message has `resync` set.
     fn acknowledge(
         &self,
         device: Device,

@@ -5,11 +5,15 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::time::Duration;
 
 use tokensocket_protocol::{Epoch, Position};
 
 use super::{History, HistoryQuery};
 use crate::timestamp::Timestamp;
+
+/// After how long, at most, a log on which nothing was published is forgotten.
+const EMPTY: Duration = Duration::from_mins(5);
 
 /// One channel's log. Offsets of what is kept are contiguous, and the last of them is the log's last.
 #[derive(Debug, Clone)]
@@ -139,9 +143,12 @@ impl<M> Log<M> {
         first..self.first()
     }
 
-    /// Whether nothing was published or read for so long that the log may be forgotten.
+    /// Whether nothing was published or read for so long that the log may be forgotten. One on which nothing was ever
+    /// published goes soon: a client makes one with each name that it follows.
     pub fn is_forgotten(&self, now: Timestamp) -> bool {
-        self.touched.until(now) > self.history.age.saturating_mul(2)
+        let age = self.history.age.saturating_mul(2);
+        let age = if self.position().offset == 0 { age.min(EMPTY) } else { age };
+        self.touched.until(now) > age
     }
 
     /// The publication at an offset.

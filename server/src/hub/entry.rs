@@ -331,7 +331,8 @@ impl Entry {
 
     /// The part in which somebody is, or would be.
     pub(super) fn part_of(&self, membership: &Membership, id: SocketId) -> &Part {
-        if self.more.get().is_some() && self.first.contains(id) {
+        // Also before there are others: this may be what makes them.
+        if self.first.contains(id) {
             return &self.first;
         }
         self.part_for_new(membership, id)

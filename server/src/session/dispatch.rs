@@ -38,17 +38,42 @@ impl<T: Transport> Driver<T> {
                 self.poll_running(cx);
                 self.answers.push(answer.success());
             }
-            Command::Subscribe(channel, answer) => self.in_order(answer, cx, |node, socket, answer| {
-                command::subscribe::run(node, socket, channel, answer)
-            }),
+            Command::Subscribe(request, answer) => {
+                let joins = self.shared.node.config.channels.history(&request.channel).is_some();
+                self.subscribe(joins, answer, cx, |node, socket, answer| {
+                    command::subscribe::run(node, socket, request, answer)
+                });
+            }
             Command::Unsubscribe(channel, answer) => self.in_order(answer, cx, |node, socket, answer| {
                 command::unsubscribe::run(node, socket, channel, answer)
             }),
-            Command::Publish(channel, data, answer) => self.publish(answer, cx, |node, socket, answer| {
-                command::publish::run(node, socket, channel, RawJson::copy_of(data), answer)
+            Command::Publish(request, answer) => self.publish(answer, cx, |node, socket, answer| {
+                let message = RawJson::copy_of(request.data);
+                command::publish::run(
+                    node,
+                    socket,
+                    request.channel,
+                    message,
+                    request.key.map(Arc::from),
+                    answer,
+                )
             }),
             Command::Broadcast(data, answer) => self.publish(answer, cx, |node, socket, answer| {
                 command::broadcast::run(node, socket, RawJson::copy_of(data), answer)
+            }),
+            Command::History(request, answer) => self.in_order(answer, cx, |node, socket, answer| {
+                command::history::run(node, socket, request, answer)
+            }),
+            Command::Acknowledge(what, answer) => {
+                let Some(answer) = self.admit_while_draining(answer, self.running.len()) else { return };
+                let (node, socket) = (&self.shared.node, &self.socket);
+                let answer = command::acknowledge::start(node, socket, what, answer, &mut self.running, cx);
+                if let Some(answer) = answer {
+                    self.answers.push(answer);
+                }
+            }
+            Command::Presence(request, answer) => self.in_order(answer, cx, |node, socket, answer| {
+                command::presence::run(node, socket, request, answer)
             }),
             other => tracing::error!(?other, "a command that nobody handles"),
         }
@@ -61,7 +86,23 @@ impl<T: Transport> Driver<T> {
         cx: &mut Context<'_>,
         run: impl FnOnce(Arc<Node>, Socket, Answer) -> F,
     ) {
-        if let Some(answer) = self.start_in_order(answer, cx, run) {
+        if let Some(answer) = self.start_in_order(answer, false, cx, run) {
+            self.answers.push(answer);
+        }
+    }
+
+    /// The same for what may tell its client itself: what was answered before goes out first.
+    fn subscribe<F: Future<Output = Option<Vec<u8>>> + Send + 'static>(
+        &mut self,
+        joins: bool,
+        answer: Answer,
+        cx: &mut Context<'_>,
+        run: impl FnOnce(Arc<Node>, Socket, Answer) -> F,
+    ) {
+        if joins {
+            self.answers.send(&self.socket);
+        }
+        if let Some(answer) = self.start_in_order(answer, joins, cx, run) {
             self.answers.push(answer);
         }
     }
@@ -76,31 +117,40 @@ impl<T: Transport> Driver<T> {
         if self.answers.before_publications {
             self.answers.send(&self.socket);
         }
-        if let Some(answer) = self.start_in_order(answer, cx, run) {
+        if let Some(answer) = self.start_in_order(answer, false, cx, run) {
             self.answers.push_published(answer);
         }
     }
 
-    fn start_in_order<F: Future<Output = Vec<u8>> + Send + 'static>(
+    fn start_in_order<F: Future<Output: Into<Option<Vec<u8>>>> + Send + 'static>(
         &mut self,
         answer: Answer,
+        tells: bool,
         cx: &mut Context<'_>,
         run: impl FnOnce(Arc<Node>, Socket, Answer) -> F,
     ) -> Option<Vec<u8>> {
         let answer = self.admit(answer, self.serial.len())?;
         let command = run(Arc::clone(&self.shared.node), self.socket.clone(), answer);
-        self.serial.push(command.boxed(), cx)
+        self.serial.push(command.map(Into::into).boxed(), tells, cx)
     }
 
     /// Answers `overloaded` when as much is in flight as may be, or when the server is going away.
     fn admit(&mut self, answer: Answer, in_flight: usize) -> Option<Answer> {
-        let why = if matches!(self.phase, Phase::Draining(_)) {
-            "the server is shutting down"
-        } else if in_flight >= self.shared.node.config.max_calls_per_socket {
-            "too many requests in flight"
-        } else {
-            return Some(answer);
-        };
+        if matches!(self.phase, Phase::Draining(_)) {
+            return self.refuse(answer, "the server is shutting down");
+        }
+        self.admit_while_draining(answer, in_flight)
+    }
+
+    /// The same for what is welcome to the end.
+    fn admit_while_draining(&mut self, answer: Answer, in_flight: usize) -> Option<Answer> {
+        if in_flight >= self.shared.node.config.max_calls_per_socket {
+            return self.refuse(answer, "too many requests in flight");
+        }
+        Some(answer)
+    }
+
+    fn refuse(&mut self, answer: Answer, why: &str) -> Option<Answer> {
         self.answers.push(answer.error(&RpcError::text(why).with_code(ErrorCode::Overloaded)));
         None
     }

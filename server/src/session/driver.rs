@@ -187,6 +187,11 @@ impl<T: Transport> Driver<T> {
             Redeemed::Welcome(text) => {
                 self.session.authenticated();
                 self.answers.push(text);
+                if self.socket.cursor().is_some() {
+                    // What is for its device comes behind that.
+                    self.answers.send(&self.socket);
+                    self.shared.node.greet(&self.socket);
+                }
             }
             Redeemed::Refused(text, close) => {
                 self.answers.push(text);
@@ -201,8 +206,14 @@ impl<T: Transport> Driver<T> {
             self.answers.push(answer.outcome(&outcome));
             self.makes_room();
         }
-        while let Poll::Ready(answer) = self.serial.poll_next(cx) {
-            self.answers.push(answer);
+        loop {
+            if self.serial.may_tell() {
+                self.answers.send(&self.socket);
+            }
+            let Poll::Ready(said) = self.serial.poll_next(cx) else { return };
+            if let Some(answer) = said {
+                self.answers.push(answer);
+            }
         }
     }
 

@@ -21,9 +21,10 @@ use serde::de::DeserializeOwned;
 use tokensocket_protocol::action::{Call, FromCall};
 use tokensocket_protocol::command::{call, publish};
 use tokensocket_protocol::server::Calls;
-use tokensocket_protocol::{Channel, Close, RawJson, RpcError};
+use tokensocket_protocol::{Channel, Close, Pattern, RawJson, RpcError};
 use tokio::sync::oneshot;
 
+use crate::delivery::live::Cursor;
 use crate::error::{CallError, PublishError, SubscribeError};
 use crate::format::Format;
 use crate::identity::Identity;
@@ -51,6 +52,8 @@ pub(crate) struct Inner {
     created: SystemTime,
     format: Format,
     identity: OnceLock<Identity>,
+    /// How far it was sent what is for its device, if it takes that.
+    cursor: OnceLock<Box<Cursor>>,
     ready: AtomicBool,
     understands_cancel: AtomicBool,
     channels: Mutex<Channels>,
@@ -67,7 +70,9 @@ pub(crate) struct Inner {
 pub(crate) trait Home: Send + Sync {
     fn rpc_timeout(&self) -> std::time::Duration;
     fn max_calls(&self) -> usize;
+    /// Subscribes the socket, and tells its client.
     fn subscribe(&self, socket: &Socket, channel: Channel) -> BoxFuture<'_, Result<(), SubscribeError>>;
+    /// Takes the socket off the channel, and tells its client.
     fn unsubscribe(&self, socket: &Socket, channel: &Channel);
 }
 
@@ -101,6 +106,7 @@ impl Socket {
             created: SystemTime::now(),
             format,
             identity: OnceLock::new(),
+            cursor: OnceLock::new(),
             ready: AtomicBool::new(false),
             understands_cancel: AtomicBool::new(false),
             channels: Mutex::default(),
@@ -165,18 +171,17 @@ impl Socket {
     pub fn send(&self, channel: impl AsRef<str>, message: impl Serialize) -> Result<(), PublishError> {
         let channel = Channel::new(channel)?;
         let message = RawJson::new(&message)?;
-        self.reply(&publish::publication(&channel, &message));
+        self.reply(&publish::publication(&channel, &message, None));
         Ok(())
     }
 
     /// Subscribes this socket to a channel, as if its client had asked, without asking the hooks.
     ///
-    /// Returns once the broker follows the channel. The client is told.
+    /// Returns once the broker follows the channel. The client is told, on a channel with history also where it
+    /// stands.
     pub async fn subscribe(&self, channel: impl AsRef<str>) -> Result<(), SubscribeError> {
         let channel = Channel::new(channel)?;
-        self.0.home.subscribe(self, channel.clone()).await?;
-        self.reply(&tokensocket_protocol::command::subscribe::subscribed_by_server(&channel));
-        Ok(())
+        self.0.home.subscribe(self, channel).await
     }
 
     /// Takes this socket off a channel, without asking the hooks. The client is told.
@@ -225,6 +230,15 @@ impl Socket {
         let _ = self.0.identity.set(identity);
     }
 
+    pub(crate) fn set_cursor(&self, cursor: Cursor) {
+        // Set with the identity, so once.
+        let _ = self.0.cursor.set(Box::new(cursor));
+    }
+
+    pub(crate) fn cursor(&self) -> Option<&Cursor> {
+        self.0.cursor.get().map(|cursor| &**cursor)
+    }
+
     pub(crate) fn set_ready(&self, understands_cancel: bool) {
         self.0.understands_cancel.store(understands_cancel, Ordering::Release);
         self.0.ready.store(true, Ordering::Release);
@@ -260,6 +274,17 @@ impl Socket {
             channels.followed.remove(at);
         }
         found.is_ok()
+    }
+
+    /// Whether the socket follows `channel` by its name.
+    pub(crate) fn follows(&self, channel: &Channel) -> bool {
+        self.0.channels.lock().followed.binary_search(channel).is_ok()
+    }
+
+    /// Whether the socket follows a pattern that covers `channel`.
+    pub(crate) fn is_guest_of(&self, channel: &Channel) -> bool {
+        let channels = self.0.channels.lock();
+        channels.followed.iter().filter_map(Pattern::of).any(|pattern| pattern.covers(channel.as_str()))
     }
 
     /// Ends the socket: no channel can be followed from now on. Returns those it followed.

@@ -172,6 +172,32 @@ async fn storm(builder: ServerBuilder, staying: usize, each: u64) {
     }
 }
 
+#[tokio::test]
+async fn who_subscribes_again_as_the_channel_becomes_large_gets_each_publication_once() {
+    let Ok(server) = builder().build() else { panic!("the server can be built") };
+    let node = Arc::clone(server.node());
+    let mut sockets = Vec::new();
+    for _ in 1..1024 {
+        let socket = node.open(None, Format::Raw, None);
+        sockets.push(socket);
+    }
+    let again = sockets[0].clone();
+    for socket in sockets.iter().chain([&again]) {
+        let mut confirm = |joined: &Joined<'_>| subscribed_by_server(&channel(), joined);
+        assert!(node.subscribe(socket, &channel(), None, &mut confirm).await.is_ok());
+    }
+    let publish = async |n: u64| node.publish(channel(), RawJson::new(&n).unwrap_or_default(), None).await;
+    assert!(publish(7).await.is_ok());
+    assert_eq!(numbers(&text(&again), "\"message\":"), [7]);
+    for socket in &sockets {
+        node.unsubscribe(socket, &channel());
+    }
+    let _left = text(&again);
+    assert!(publish(8).await.is_ok());
+    assert!(numbers(&text(&again), "\"message\":").is_empty());
+    assert!(node.channels().is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_is_lost_and_nothing_comes_twice_on_a_small_channel() {
     storm(builder(), 3, MANY).await;

@@ -1,0 +1,47 @@
+//! Which records the changes of the queues become.
+//!
+//! In: the changes of one operation. Out: writes. A message for one device is one record together with its entry,
+//! which halves what most messages cost; one for several devices stands by itself, and their entries name it. Knows
+//! neither queues nor disk.
+
+use std::collections::HashMap;
+
+use super::record::{self, Write};
+use crate::delivery::queues::Change;
+
+/// Where the messages stand that have a record together with their only entry: device and seq, by their ids.
+#[derive(Debug, Default)]
+pub(super) struct Layout(pub(super) HashMap<u64, (u64, u64)>);
+
+impl Layout {
+    /// What the changes of one operation write. `args` are those of the message that is put, if one is.
+    pub(super) fn writes(&mut self, changes: &mut Vec<Change<()>>, args: &str) -> Vec<Write> {
+        let entries = changes.iter().filter(|change| matches!(change, Change::PutEntry { .. })).count();
+        let mut writes = Vec::with_capacity(changes.len());
+        let mut lone = None;
+        for change in changes.drain(..) {
+            match change {
+                Change::PutMessage(message) if entries == 1 => lone = Some(message),
+                Change::PutEntry { device, seq, message } => match lone.take() {
+                    Some(content) => {
+                        self.0.insert(message, (device, seq));
+                        writes.push(record::put_lone_entry(device, seq, &content, args));
+                    }
+                    None => writes.push(record::change(&change, args)),
+                },
+                // It goes with its entry.
+                Change::DeleteMessage { id } if self.0.remove(&id).is_some() => {}
+                _ => writes.push(record::change(&change, args)),
+            }
+        }
+        writes
+    }
+
+    /// The key at which a message's arguments are.
+    pub(super) fn key(&self, message: u64) -> Vec<u8> {
+        match self.0.get(&message) {
+            Some(&(device, seq)) => record::entry_key(device, seq),
+            None => record::message_key(message),
+        }
+    }
+}
