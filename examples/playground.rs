@@ -6,10 +6,12 @@
 //!
 //! With `--tls-certificate FILE --tls-key FILE` (both PEM) it speaks TLS.
 //!
-//! - `GET /socket/token?user=ann` issues a token for `{"user":"ann"}`; `deny=1` is refused, `error=1` fails.
+//! - `GET /socket/token?user=ann` issues a token for `{"user":"ann"}`; `deny=1` is refused, `error=1` fails. Who names a
+//!   user is known as that one, with `room=lobby` in that room.
 //! - Actions: `echo`, `something.nested`, `fail`, `failstring`, `slow`, `whoami`, `callme`, `dropme`,
-//!   `announce`.
-//! - Channels whose name begins with `forbidden` are refused for subscribe and publish.
+//!   `announce`, `deliver`.
+//! - Channels whose name begins with `forbidden` are refused for subscribe and publish. Those under `kept.` keep 1,000
+//!   messages and tell who is there, those under `brief.` keep 3. Everybody may follow patterns.
 //! - SockJS services without tokens, as SockJS's own test suite expects them: `/echo`,
 //!   `/disabled_websocket_echo`, `/cookie_needed_echo`, `/echo_heartbeat` (every second), and `/close`, which
 //!   closes each session at once. `--sockjs-client-url URL` says where their page for frames loads its client.
@@ -27,8 +29,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokensocket_server::{
-    Actions, Auth, AuthenticateError, Channel, Data, Identity, Listener, PublishError, RawJson, RpcError,
-    Server, SockJsOptions, SockJsSocket, Socket, TokenRequest,
+    Actions, Auth, AuthenticateError, Channel, ChannelOptions, Data, DeliverOptions, History, Identity,
+    Listener, Presence, PublishError, RawJson, RpcError, Server, SockJsOptions, SockJsSocket, Socket, To,
+    TokenRequest,
 };
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -109,6 +112,9 @@ fn build(options: &Options) -> Result<Server, tokensocket_server::BuildError> {
         .actions(actions())
         .on_subscribe(|_, channel| async move { allowed(&channel) })
         .on_publish(|_, channel, _| async move { allowed(&channel) })
+        .on_subscribe_pattern(|_, _| async { Ok(()) })
+        .channels("kept.>", keeping(1000).presence(Presence::new().announce()))
+        .channels("brief.>", keeping(3))
         .sockjs_options(sockjs)
         .sockjs_with("/echo", service.clone(), echo_service)
         .sockjs_with("/disabled_websocket_echo", service.clone().websocket(false), echo_service)
@@ -125,8 +131,15 @@ async fn authenticate(request: TokenRequest) -> Result<Identity, AuthenticateErr
     if request.query("error").as_deref() == Some("1") {
         return Err(AuthenticateError::Failed("the authenticator failed".to_owned()));
     }
-    let user = request.query("user").unwrap_or_else(|| "anonymous".to_owned());
-    Ok(Identity::new(json!({ "user": user })))
+    let Some(user) = request.query("user") else {
+        return Ok(Identity::new(json!({ "user": "anonymous" })));
+    };
+    let identity = Identity::new(json!({ "user": user })).public(json!({ "name": user })).user(user);
+    Ok(identity.rooms(request.query("room")))
+}
+
+fn keeping(count: usize) -> ChannelOptions {
+    ChannelOptions::new().history(History::new(count, Duration::from_hours(1)))
 }
 
 fn allowed(channel: &Channel) -> Result<(), RpcError> {
@@ -152,6 +165,7 @@ fn actions() -> Actions {
             Ok::<_, RpcError>(())
         })
         .action("announce", announce)
+        .action("deliver", deliver)
 }
 
 #[derive(Deserialize)]
@@ -188,10 +202,33 @@ async fn announce(
     server: Server,
 ) -> Result<bool, RpcError> {
     match server.publish(&channel, data).await {
-        Ok(()) => Ok(true),
+        Ok(_) => Ok(true),
         Err(PublishError::InvalidChannel(invalid)) => Err(RpcError::bad_request(invalid.to_string())),
         Err(error) => Err(RpcError::new(error.to_string())),
     }
+}
+
+#[derive(Deserialize)]
+struct Deliver {
+    user: Option<String>,
+    room: Option<String>,
+    event: String,
+    #[serde(default)]
+    args: Vec<RawJson>,
+    #[serde(default)]
+    resync: bool,
+}
+
+/// Answers for how many devices it was kept.
+async fn deliver(Data(deliver): Data<Deliver>, server: Server) -> Result<usize, RpcError> {
+    let to = match (deliver.user, deliver.room) {
+        (Some(user), _) => To::user(user),
+        (None, Some(room)) => To::room(room),
+        (None, None) => To::everyone(),
+    };
+    let options = DeliverOptions::new().resync(deliver.resync);
+    let delivered = server.deliver(to, deliver.event, deliver.args, options).await;
+    delivered.map(|delivered| delivered.devices).map_err(|error| RpcError::new(error.to_string()))
 }
 
 /// Closes at once, or nearly so: the client of SockJS's own test suite forgets what comes with the answer to its

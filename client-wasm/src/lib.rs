@@ -41,11 +41,20 @@ pub use bundle::Connection;
 #[cfg(feature = "typed")]
 pub use tokensocket_protocol::action::{self, Data, Deadline, State};
 #[cfg(feature = "typed")]
-pub use tokensocket_protocol::client::handle::{Error, Event, Listener, SubscriptionError, UnknownEvent};
+pub use tokensocket_protocol::client::handle::{
+    Delivery, DeliveryHandler, Error, Event, HistoryPage, Kept, Listener, Member, Members, Published, Resync,
+    SubscriptionError, UnknownEvent,
+};
 #[cfg(feature = "typed")]
-pub use tokensocket_protocol::client::{ConnectionError, State as ConnectionState, WhenFull};
+pub use tokensocket_protocol::client::{
+    ConnectionError, PublishOptions, State as ConnectionState, SubscribeOptions, WhenFull,
+};
 #[cfg(feature = "typed")]
-pub use tokensocket_protocol::{Channel, Close, ErrorCode, InvalidChannel, RawJson, RpcError};
+pub use tokensocket_protocol::message::{HistoryQuery, PresenceQuery, Settings};
+#[cfg(feature = "typed")]
+pub use tokensocket_protocol::{
+    Channel, Close, Epoch, ErrorCode, InvalidChannel, Position, RawJson, ResyncReason, RpcError,
+};
 #[cfg(feature = "typed")]
 pub use typed::{
     Actions, BuildError, Builder, Credentials, Rpc, Subscription, TokenBy, TokenSocket, Transport,

@@ -1,6 +1,7 @@
 import { deferred } from "./deferred.js";
 import type { TokenSocketError } from "./error.js";
 import { Mailbox } from "./mailbox.js";
+import { covers } from "./pattern.js";
 import { Subscription } from "./subscription.js";
 
 interface Channel {
@@ -28,6 +29,8 @@ export interface Joined {
  */
 export class Channels {
   #channels = new Map<string, Channel>();
+  /** The names that the server takes as patterns. */
+  #patterns = new Set<string>();
   #unwanted: (name: string) => void;
 
   constructor(unwanted: (name: string) => void) {
@@ -59,12 +62,24 @@ export class Channels {
   deliver(name: string, message: unknown): void {
     const mailboxes = this.#channels.get(name)?.mailboxes;
     if (mailboxes) for (const mailbox of mailboxes) mailbox.push(message);
+    if (this.#patterns.size) for (const mailbox of this.#covering(name)) mailbox.push(message);
+  }
+
+  /** What was missed of a channel comes at once. */
+  recover(name: string, messages: unknown[]): void {
+    const mailboxes = this.#channels.get(name)?.mailboxes ?? [];
+    for (const mailbox of [...mailboxes, ...this.#covering(name)]) mailbox.recover(messages);
+  }
+
+  /** The server takes this name as a pattern: its readers get what it covers. */
+  take(pattern: string): void {
+    this.#patterns.add(pattern);
   }
 
   /** The channel is over, for all its subscriptions. */
   finish(name: string, error?: TokenSocketError): void {
     const channel = this.#channels.get(name);
-    this.#channels.delete(name);
+    this.#forget(name);
     for (const mailbox of channel?.mailboxes ?? []) mailbox.finish(error);
   }
 
@@ -88,7 +103,18 @@ export class Channels {
   #drop(name: string, channel: Channel, mailbox: Mailbox): boolean {
     channel.mailboxes.delete(mailbox);
     const gone = --channel.count === 0 && this.#channels.get(name) === channel;
-    if (gone) this.#channels.delete(name);
+    if (gone) this.#forget(name);
     return gone;
+  }
+
+  #forget(name: string): void {
+    this.#channels.delete(name);
+    this.#patterns.delete(name);
+  }
+
+  /** Who reads a channel by a pattern. */
+  #covering(name: string): Mailbox[] {
+    const patterns = [...this.#patterns].filter((pattern) => pattern !== name && covers(pattern, name));
+    return patterns.flatMap((pattern) => [...(this.#channels.get(pattern)?.mailboxes ?? [])]);
   }
 }

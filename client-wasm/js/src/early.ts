@@ -7,7 +7,7 @@ import { TokenSocketError } from "./error.js";
 import type { Options } from "./options.js";
 import type { Connection } from "./wasm/connection.js";
 
-/** Sends a request. `timeout` as in {@link Connection.call}. */
+/** Sends a request. `timeout` as in {@link Connection.request}. */
 export type Send = (connection: Connection, id: number, timeout: number | undefined) => void;
 
 /** The longest time that `setTimeout` can wait. */

@@ -21,11 +21,16 @@ export class Mailbox<T = unknown> {
 
   #open = true;
   #buffer: T[] = [];
+  /** How many more may wait than usually, since they came at once. */
+  #extra = 0;
   #readers: Reader<T>[] = [];
   #error: TokenSocketError | undefined;
 
   next(holder: object): Promise<IteratorResult<T, undefined>> {
-    if (this.#buffer.length) return Promise.resolve({ value: this.#buffer.shift() as T, done: false });
+    if (this.#buffer.length) {
+      if (this.#extra) this.#extra--;
+      return Promise.resolve({ value: this.#buffer.shift() as T, done: false });
+    }
     const error = this.#error;
     this.#error = undefined;
     if (error) return Promise.reject(error);
@@ -35,10 +40,16 @@ export class Mailbox<T = unknown> {
 
   push(message: T): void {
     if (this.#readers.length) this.#readers.shift()?.resolve({ value: message, done: false });
-    else if (this.#buffer.push(message) > BUFFER) {
+    else if (this.#buffer.push(message) > BUFFER + this.#extra) {
       this.#buffer.shift();
       this.missed++;
     }
+  }
+
+  /** Many at once, after a reconnect: they have room of their own, so that none is dropped before it can be read. */
+  recover(messages: T[]): void {
+    this.#extra = messages.length;
+    for (const message of messages) this.push(message);
   }
 
   /** Forgets what waits. */

@@ -6,8 +6,13 @@ export function run<A extends unknown[]>(callback: ((...args: A) => unknown) | u
   try {
     callback?.(...args);
   } catch (error) {
-    queueMicrotask(() => {
-      throw error;
-    });
+    report(error);
   }
+}
+
+/** Lets an error surface as an uncaught one. */
+export function report(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
 }

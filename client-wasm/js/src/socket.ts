@@ -1,12 +1,15 @@
 import type { PageLocation } from "./address.js";
 import { Channels } from "./channels.js";
 import { deferred } from "./deferred.js";
+import { Deliveries, type Delivery, type ResyncReason } from "./deliveries.js";
 import { Early, type Send } from "./early.js";
 import { Emitter } from "./emitter.js";
 import { reason, TokenSocketError } from "./error.js";
 import type { Events } from "./events.js";
 import { Invocations } from "./invocations.js";
 import { rawOptions, type Options } from "./options.js";
+import { historyPage, published, type HistoryPage, type Position, type Published } from "./position.js";
+import { members, type Member, type Members } from "./presence.js";
 import { run } from "./report.js";
 import { aborted, Requests, type Settle } from "./requests.js";
 import type { Subscription } from "./subscription.js";
@@ -19,14 +22,31 @@ import type {
   CallOptions,
   ChannelName,
   DataOf,
+  DeliveryArguments,
+  DeliveryName,
   DoneCallback,
   Fixed,
+  HistoryQuery,
   MessageArguments,
   MessageOf,
   Path,
+  PresenceQuery,
+  PublishOptions,
   ResultOf,
+  SubscribeOptions,
 } from "./types.js";
-import type { Connection, ConnectionClass, Host, RawOptions, State } from "./wasm/connection.js";
+import {
+  BROADCAST,
+  CALL,
+  PUBLISH,
+  SUBSCRIBE,
+  UNSUBSCRIBE,
+  type Connection,
+  type ConnectionClass,
+  type Host,
+  type RawOptions,
+  type State,
+} from "./wasm/connection.js";
 import { load } from "./wasm/load.js";
 
 /**
@@ -39,20 +59,27 @@ import { load } from "./wasm/load.js";
  * for await (const message of socket.subscribe("news")) console.log(message);
  * ```
  *
- * Three interfaces check what is said: `ServerActions` what the server offers, as a nested interface of
+ * Four interfaces check what is said: `ServerActions` what the server offers, as a nested interface of
  * functions `(data) => result`, whose dotted paths are the names of calls; `ClientActions` what the server
- * may call, in the same way; `Channels` what is published, by channel (keys such as `` [room: `room:${string}`] ``
- * work too). What is left out is any string and `unknown`.
+ * may call, in the same way; `ChannelMessages` what is published, by channel (keys such as
+ * `` [room: `room:${string}`] `` work too); `DeviceEvents` the arguments of what is delivered, by event. What is left
+ * out is any string and `unknown`.
  *
  * Calls that are made while there is no connection wait in a bounded queue, in order. A call whose answer did
  * not come before the connection was lost fails with code `disconnected`; it is not made again, since the
- * server may have done what was asked. Channels are subscribed again after a reconnect.
+ * server may have done what was asked. Channels are subscribed again after a reconnect, and where the server keeps
+ * their history what was published meanwhile comes first: see the events `recovered` and `unrecovered`.
  *
  * Where a function takes a callback and none is given, it returns a promise. A promise that nobody looks at
  * fails in silence, as does a call without a callback. A callback or listener that throws does not harm the
  * socket: its error surfaces as an uncaught one.
  */
-export class TokenSocket<ServerActions = unknown, ClientActions = unknown, ChannelMessages = unknown> {
+export class TokenSocket<
+  ServerActions = unknown,
+  ClientActions = unknown,
+  ChannelMessages = unknown,
+  DeviceEvents = unknown,
+> {
   /**
    * What the server may call. May be changed in place; {@link register} replaces it. Own properties only:
    * nothing inherited can be called.
@@ -67,6 +94,7 @@ export class TokenSocket<ServerActions = unknown, ClientActions = unknown, Chann
   #requests = new Requests();
   #early: Early;
   #channels = new Channels((name) => this.unsubscribe(name as ChannelName<ChannelMessages>));
+  #deliveries = new Deliveries((id, done) => this.#connection?.settle(id, done));
   #invocations = new Invocations((fid, ok, value) => this.#connection?.answer(fid, ok, value));
   #ready = deferred<void>();
   /** Whether the outcome of the first attempt is known. */
@@ -186,9 +214,9 @@ export class TokenSocket<ServerActions = unknown, ClientActions = unknown, Chann
     callback: Callback<ResultOf<ServerActions, P>>,
   ): void;
   rpc(path: string, data?: unknown, options?: CallOptions | Callback<never>, callback?: Callback<never>): unknown {
-    const [settle, settings] = typeof options === "function" ? [options] : [callback, options];
+    const [settle, settings] = split<CallOptions, Callback<never>>(options, callback);
     return this.#request(
-      (connection, id, timeout) => connection.call(id, path, data, timeout),
+      (connection, id, timeout) => connection.request(id, CALL, path, data, undefined, timeout),
       settle as Settle | undefined,
       settings,
     );
@@ -203,21 +231,32 @@ export class TokenSocket<ServerActions = unknown, ClientActions = unknown, Chann
    * Follows a channel: its messages come as the event `message`, and from the subscription that is returned.
    * The callback, and the subscription's `ready`, tell whether the server agreed. A channel that is followed
    * already may be subscribed again.
+   *
+   * Where the server allows it, a name such as `news.*` or `news.>` stands for many channels: the event `message` tells
+   * which one it was. What is missed of them while the connection is lost is not recovered.
    */
   subscribe<N extends ChannelName<ChannelMessages>>(
     channel: N,
     callback?: DoneCallback,
-  ): Subscription<MessageOf<ChannelMessages, N>> {
+  ): Subscription<MessageOf<ChannelMessages, N>>;
+  /** Follows a channel with its presence, or from a place in its history. */
+  subscribe<N extends ChannelName<ChannelMessages>>(
+    channel: N,
+    options: SubscribeOptions,
+    callback?: DoneCallback,
+  ): Subscription<MessageOf<ChannelMessages, N>>;
+  subscribe(channel: string, options?: SubscribeOptions | DoneCallback, callback?: DoneCallback): Subscription<any> {
+    const [done, { presence, since }] = split<SubscribeOptions, DoneCallback>(options, callback);
     const { subscription, confirmed, refused } = this.#channels.join(channel);
     this.#request(
-      (connection, id) => connection.subscribe(id, channel),
+      (connection, id) => connection.request(id, SUBSCRIBE, channel, null, since?.epoch, since?.offset, presence),
       (error) => {
         if (error) refused(error);
         else confirmed();
-        run(callback, error);
+        run(done, error);
       },
     );
-    return subscription as Subscription<MessageOf<ChannelMessages, N>>;
+    return subscription;
   }
 
   /** Stops following a channel and ends all its subscriptions. */
@@ -226,22 +265,112 @@ export class TokenSocket<ServerActions = unknown, ClientActions = unknown, Chann
   unsubscribe(channel: ChannelName<ChannelMessages>, callback: DoneCallback | undefined): void;
   unsubscribe(channel: string, callback?: DoneCallback): unknown {
     this.#channels.finish(channel);
-    return this.#request((connection, id) => connection.unsubscribe(id, channel), callback);
+    return this.#request((connection, id) => connection.request(id, UNSUBSCRIBE, channel), callback);
   }
 
   /**
-   * Publishes a message on a channel, for all who follow it at this moment. Resolves when the server has taken
-   * it; rejects with a {@link TokenSocketError}, for instance with code `forbidden`.
+   * Publishes a message on a channel, for all who follow it at this moment, and where the channel has a history for those
+   * who come back later. Resolves when the server has taken it, with its place; rejects with a
+   * {@link TokenSocketError}, for instance with code `forbidden`. With a key it may be published again when no
+   * answer came, and is one message all the same.
    */
-  publish<N extends ChannelName<ChannelMessages>>(channel: N, data: MessageOf<ChannelMessages, N>): Promise<void>;
+  publish<N extends ChannelName<ChannelMessages>>(
+    channel: N,
+    data: MessageOf<ChannelMessages, N>,
+    options?: PublishOptions,
+  ): Promise<Published>;
   /** Publishes a message on a channel and calls back with the outcome. */
   publish<N extends ChannelName<ChannelMessages>>(
     channel: N,
     data: MessageOf<ChannelMessages, N>,
-    callback: DoneCallback | undefined,
+    callback: Callback<Published> | undefined,
   ): void;
-  publish(channel: string, data: unknown, callback?: DoneCallback): unknown {
-    return this.#request((connection, id) => connection.publish(id, channel, data), callback);
+  /** Publishes a message on a channel with settings of its own and calls back with the outcome. */
+  publish<N extends ChannelName<ChannelMessages>>(
+    channel: N,
+    data: MessageOf<ChannelMessages, N>,
+    options: PublishOptions,
+    callback: Callback<Published> | undefined,
+  ): void;
+  publish(channel: string, data: unknown, options?: PublishOptions | Callback<Published>, callback?: Callback<Published>): unknown {
+    const [done, { key }] = split<PublishOptions, Callback<Published>>(options, callback);
+    return this.#request((connection, id) => connection.request(id, PUBLISH, channel, data, key), done as Settle, {}, published);
+  }
+
+  /**
+   * What a channel with history kept. Servers allow it to followers of the channel, unless they say otherwise.
+   * Rejects with a {@link TokenSocketError}, for instance with code `forbidden`.
+   */
+  history<N extends ChannelName<ChannelMessages>>(
+    channel: N,
+    query?: HistoryQuery,
+  ): Promise<HistoryPage<MessageOf<ChannelMessages, N>>>;
+  /** Asks what a channel with history kept and calls back with it. */
+  history<N extends ChannelName<ChannelMessages>>(
+    channel: N,
+    query: HistoryQuery,
+    callback: Callback<HistoryPage<MessageOf<ChannelMessages, N>>>,
+  ): void;
+  history(channel: string, query?: HistoryQuery, callback?: Callback<never>): unknown {
+    return this.#ask("_history", { channel, ...query }, historyPage, callback);
+  }
+
+  /**
+   * Who is on a channel with presence. Servers allow it to followers of the channel, unless they say otherwise.
+   * Rejects with a {@link TokenSocketError}, for instance with code `forbidden`.
+   */
+  presence(channel: ChannelName<ChannelMessages>, query?: PresenceQuery): Promise<Members>;
+  /** Asks who is on a channel with presence and calls back with it. */
+  presence(channel: ChannelName<ChannelMessages>, query: PresenceQuery, callback: Callback<Members>): void;
+  presence(channel: string, query?: PresenceQuery, callback?: Callback<Members>): unknown {
+    return this.#ask("_presence", { channel, ...query }, members, callback as Callback<never>);
+  }
+
+  /**
+   * The place behind the last message of a followed channel that was told by the event `message`; undefined on a
+   * channel without history. Keep it when the page is left (`pagehide`), and say it as
+   * {@link SubscribeOptions.since} to go on there after a reload.
+   */
+  position(channel: ChannelName<ChannelMessages>): Position | undefined {
+    return this.#connection?.position(channel);
+  }
+
+  /**
+   * Handles what is delivered to this device with this event, by a function of the delivery's arguments. It takes the
+   * place of an earlier one; the function that is returned removes it.
+   *
+   * The server keeps a delivery until the function has returned, or the promise that it returned has resolved. When it
+   * fails the error surfaces as an uncaught one, and the delivery comes again after the next reconnect. Handlers run
+   * one after the other, in the server's order. What comes for an event without a handler waits for one. A delivery
+   * comes once for as long as this socket lives, and again to a page that is loaded before the acknowledgement
+   * reached the server and says the same {@link Options.device}.
+   */
+  onDelivery<E extends DeliveryName<DeviceEvents>>(
+    event: E,
+    handler: (...args: DeliveryArguments<DeviceEvents, E>) => unknown,
+  ): () => void {
+    return this.#deliveries.handle(event, handler);
+  }
+
+  /**
+   * Handles what is delivered to this device with this event, by a function that says itself, at any time, what it has
+   * handled. The next one does not wait for that. One that throws gives the delivery back.
+   */
+  onDeliveryByHand<E extends DeliveryName<DeviceEvents>>(
+    event: E,
+    handler: (delivery: Delivery<DeliveryArguments<DeviceEvents, E>>) => unknown,
+  ): () => void {
+    return this.#deliveries.handleByHand(event, handler);
+  }
+
+  /**
+   * Handles resyncs: deliveries of an event, or of all events where it is undefined, are lost to this device, and what
+   * they were about has to be fetched. The reason is `overflow` (too much was kept), `expired` (kept for too long),
+   * `order` (another one was acknowledged first, where order matters) or `lost` (by the store). Acknowledged, repeated
+   * and ordered as deliveries are.
+   */
+  onResync(handler: (event: DeliveryName<DeviceEvents> | undefined, reason: ResyncReason) => unknown): () => void {
+    return this.#deliveries.handle(undefined, handler);
   }
 
   /** Publishes a message on all channels. Resolves when the server has taken it. */
@@ -249,7 +378,7 @@ export class TokenSocket<ServerActions = unknown, ClientActions = unknown, Chann
   /** Publishes a message on all channels and calls back with the outcome. */
   broadcast(data: BroadcastOf<ChannelMessages>, callback: DoneCallback | undefined): void;
   broadcast(data: unknown, callback?: DoneCallback): unknown {
-    return this.#request((connection, id) => connection.broadcast(id, data), callback);
+    return this.#request((connection, id) => connection.request(id, BROADCAST, "", data), callback);
   }
 
   /** The channels that are followed, or will be once there is a connection. */
@@ -296,14 +425,19 @@ export class TokenSocket<ServerActions = unknown, ClientActions = unknown, Chann
     this.#finish(error);
   }
 
+  /** Makes a request of the server itself. */
+  #ask(request: string, data: object, read: Read, callback?: Callback<never>): unknown {
+    return this.#request((connection, id) => connection.request(id, CALL, request, data), callback as Settle, {}, read);
+  }
+
   /** Makes a request; without a callback its outcome is the promise. */
-  #request(send: Send, callback?: Settle, options?: CallOptions): Promise<unknown> | undefined {
+  #request(send: Send, callback?: Settle, options?: CallOptions, read: Read = (value) => value): Promise<unknown> | undefined {
     if (callback) {
-      this.#open(send, (error, value) => (error ? run(callback, error) : run(callback, null, value)), options);
+      this.#open(send, (error, value) => (error ? run(callback, error) : run(callback, null, read(value))), options);
       return undefined;
     }
     const { promise, resolve, reject } = deferred<unknown>();
-    this.#open(send, (error, value) => (error ? reject(error) : resolve(value)), options);
+    this.#open(send, (error, value) => (error ? reject(error) : resolve(read(value))), options);
     return promise;
   }
 
@@ -350,6 +484,18 @@ export class TokenSocket<ServerActions = unknown, ClientActions = unknown, Chann
         this.#channels.deliver(channel, message);
         this.#emitter.emit("message", channel, message);
       },
+      recovered: (channel, messages = []) => {
+        this.#channels.recover(channel, messages);
+        for (const message of messages) this.#emitter.emit("message", channel, message);
+        this.#emitter.emit("recovered", channel);
+      },
+      unrecovered: (channel) => this.#emitter.emit("unrecovered", channel),
+      pattern: (channel) => this.#channels.take(channel),
+      member: (_, { command, data }) => this.#emitter.emit(command, data.channel, data.member as Member),
+      settings: (device, resumed, ttl) => this.#emitter.emit("settings", { device, deviceTtl: ttl * 1000, resumed }),
+      batch: (_, __, deliveries) => this.#emitter.emit("batch", deliveries),
+      delivery: (_, entry, id) => this.#deliveries.deliver(id, entry),
+      resync: (event, reason, id) => this.#deliveries.resync(id, event, reason),
       lost: (channel, message = "the server ended the subscription", code = "closed") => {
         const error = new TokenSocketError(message, code);
         this.#channels.finish(channel, error);
@@ -391,6 +537,7 @@ export class TokenSocket<ServerActions = unknown, ClientActions = unknown, Chann
     this.#requests.fail(error);
     this.#channels.clear();
     this.#invocations.clear();
+    this.#deliveries.clear();
     if (this.#ending || !this.#settled) this.#outcome(error);
     this.#enter("ended");
     this.#emitter.clear();
@@ -398,6 +545,14 @@ export class TokenSocket<ServerActions = unknown, ClientActions = unknown, Chann
     // Later, since it may be the connection itself that called.
     if (connection) queueMicrotask(() => connection.free());
   }
+}
+
+/** Makes of the server's answer what the user gets. */
+type Read = (answer: unknown) => unknown;
+
+/** The callback and the settings, of which each may be left out. */
+function split<O extends object, C>(options: O | C | undefined, callback: C | undefined): [C | undefined, Partial<O>] {
+  return typeof options === "function" ? [options as C, {}] : [callback, (options ?? {}) as Partial<O>];
 }
 
 function ended(): TokenSocketError {

@@ -1,6 +1,9 @@
 /** A connection of the tests' own: writes down what it is told, and says what the test wants said. */
-import type { Connection, Host, RawOptions, State } from "../src/wasm/connection.js";
+import type { Connection, Host, RawOptions } from "../src/wasm/connection.js";
 import { useWasm, type WasmEntry } from "../src/wasm/load.js";
+
+/** By the numbers of {@link CALL} and the others. */
+const KINDS = ["call", "subscribe", "unsubscribe", "publish", "broadcast"];
 
 export class FakeConnection implements Connection {
   static made: FakeConnection[] = [];
@@ -15,20 +18,8 @@ export class FakeConnection implements Connection {
     FakeConnection.made.push(this);
   }
 
-  call(...args: unknown[]) {
-    this.told.push(["call", ...args]);
-  }
-  subscribe(...args: unknown[]) {
-    this.told.push(["subscribe", ...args]);
-  }
-  unsubscribe(...args: unknown[]) {
-    this.told.push(["unsubscribe", ...args]);
-  }
-  publish(...args: unknown[]) {
-    this.told.push(["publish", ...args]);
-  }
-  broadcast(...args: unknown[]) {
-    this.told.push(["broadcast", ...args]);
+  request(id: number, kind: number, ...args: unknown[]) {
+    this.told.push([KINDS[kind], id, ...args]);
   }
   cancel(...args: unknown[]) {
     this.told.push(["cancel", ...args]);
@@ -36,11 +27,14 @@ export class FakeConnection implements Connection {
   answer(...args: unknown[]) {
     this.told.push(["answer", ...args]);
   }
+  settle(...args: unknown[]) {
+    this.told.push(["settle", ...args]);
+  }
+  position() {
+    return { epoch: "e", offset: 1 };
+  }
   channels() {
     return ["from the connection"];
-  }
-  state(): State {
-    return "connecting";
   }
   end() {
     this.told.push(["end"]);

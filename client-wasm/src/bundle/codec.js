@@ -1,6 +1,6 @@
 // The kinds of messages, as codec.rs knows them.
-const [UNKNOWN, NOT_JSON, RESULT, FAILURE, PUBLICATION, SUBSCRIBED, UNSUBSCRIBED, CALL, CANCEL, RECONNECT, ERROR] =
-  Array(11).keys();
+const [UNKNOWN, NOT_JSON, RESULT, FAILURE, PUBLICATION, SUBSCRIBED, UNSUBSCRIBED, CALL, CANCEL, RECONNECT, ERROR, MEMBER, SETTINGS, BATCH, DELIVER, RESYNC] =
+  Array(16).keys();
 
 const isText = (value) => typeof value === "string";
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -42,15 +42,33 @@ function internalKind({ command, data }) {
     case "cancel":
       return isText(data.fid) ? CANCEL : UNKNOWN;
     case "reconnect":
-      return isMillis(data.after_ms) ? RECONNECT : UNKNOWN;
+      return isCount(data.after_ms) ? RECONNECT : UNKNOWN;
+    case "join":
+    case "leave":
+      return isText(data.channel) && data.member != null ? MEMBER : UNKNOWN;
+    case "settings":
+      return isText(data.device) && isText(data.epoch) && isCount(data.device_ttl) ? SETTINGS : UNKNOWN;
+    case "batch":
+      return isCount(data.id) && isList(data.items, isEntry) ? BATCH : UNKNOWN;
+    case "deliver":
+      return isEntry(data) ? DELIVER : UNKNOWN;
+    case "resync":
+      return isCount(data.id) ? RESYNC : UNKNOWN;
     default:
       return UNKNOWN;
   }
 }
 
-const isMillis = (value) => Number.isInteger(value) && value >= 0;
+const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
+const isList = (value, is) => Array.isArray(value) && value.every(is);
+const isEntry = (value) => isObject(value) && isCount(value.id) && isText(value.event);
+const isPast = (value) => isObject(value) && isCount(value.offset);
 
-// Fields of a message or of the object inside it; each undefined unless of the type that is asked for.
+// A publication's place in its channel; less than 0 where the channel keeps none.
+export const offset = (message) => number(message, "", "offset");
+
+// Fields of a message or of the object inside it; each undefined, or a number less than 0, unless of the type that is
+// asked for.
 const inside = (message, outer) => (outer ? message[outer] : message);
 
 export function text(message, outer, field) {
@@ -60,8 +78,18 @@ export function text(message, outer, field) {
 
 export function number(message, outer, field) {
   const value = inside(message, outer)?.[field];
-  return isMillis(value) ? value : undefined;
+  return isCount(value) ? value : -1;
 }
+
+export function flag({ data }, field) {
+  const value = data[field];
+  // Publications that cannot be read are not all that were missed.
+  if (field === "recovered" && value && !isList(data.publications, isPast)) return false;
+  return typeof value === "boolean" ? value : undefined;
+}
+
+// One of several things in a message, or the one that it is about; undefined when there is none.
+export const item = ({ data }, list, index) => (list ? data[list]?.[index] : data);
 
 export function feature({ session }, index) {
   const name = Array.isArray(session.features) ? session.features[index] : undefined;
@@ -89,23 +117,29 @@ export function stringify(value) {
 // What goes. Payloads are JSON already; null stands for itself, undefined for none.
 const quote = JSON.stringify;
 
-export const auth = (token, uuid, name, version, features) =>
+export const auth = (token, uuid, name, version, features, device) =>
   quote({
     rpc: "auth",
     token,
     uuid,
-    client: name ? { name, version, features: features.trim().split(" ") } : undefined,
+    client: name ? { name, version, features: features.trim().split(" "), device } : undefined,
   });
 
 export const request = (rpc, req, uuid, timeout) =>
   `{"rpc":${quote(rpc)},"req":${req},"uuid":"${uuid}"${timeout === undefined ? "" : `,"timeout_ms":${timeout}`}}`;
 
-export function named(rpc, key, name, data, uuid) {
+export function named(rpc, field, name, data, uuid, key) {
   const fields = [];
-  if (key) fields.push(`"${key}":${quote(name)}`);
+  if (field) fields.push(`"${field}":${quote(name)}`);
   if (data !== undefined) fields.push(`"data":${data}`);
+  if (key !== undefined) fields.push(`"key":${quote(key)}`);
   return request(rpc, `{${fields}}`, uuid);
 }
+
+export const subscribe = (channel, epoch, offset, presence, uuid) =>
+  request("_subscribe", quote({ channel, recover: epoch && { epoch, offset }, presence: presence || undefined }), uuid);
+
+export const acknowledge = (what, id, uuid) => request("_ack", `{"${what}":${id}}`, uuid);
 
 const respond = (fid, resp) => `{"rpc":"_rpc","fid":${quote(fid)},"resp":{${resp}}}`;
 

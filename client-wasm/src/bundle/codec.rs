@@ -3,10 +3,12 @@
 //! In: messages' events, messages to write. Out: messages whose payloads stay with the engine, strings of
 //! the engine's. It must not know what a host is.
 
-use tokensocket_protocol::ErrorCode;
 use tokensocket_protocol::client::Event;
 use tokensocket_protocol::codec::{Codec, NotJson};
-use tokensocket_protocol::message::{ClientMessage, Failure, ServerMessage, SessionInfo};
+use tokensocket_protocol::message::{
+    Acknowledge, ClientMessage, Delivery, Failure, Joined, ServerMessage, SessionInfo, Settings,
+};
+use tokensocket_protocol::{Epoch, ErrorCode, Position, ResyncReason};
 use wasm_bindgen::prelude::*;
 
 use crate::driver::Framing;
@@ -17,16 +19,28 @@ extern "C" {
     fn reader(received: &JsValue, published: &JsValue) -> JsValue;
     fn kind(message: &JsValue) -> u32;
     fn text(message: &JsValue, outer: &str, field: &str) -> Option<String>;
-    fn number(message: &JsValue, outer: &str, field: &str) -> Option<f64>;
+    fn number(message: &JsValue, outer: &str, field: &str) -> f64;
+    fn flag(message: &JsValue, field: &str) -> Option<bool>;
+    fn item(message: &JsValue, list: &str, index: u32) -> JsValue;
+    fn offset(message: &JsValue) -> f64;
     fn feature(message: &JsValue, index: u32) -> Option<String>;
     #[wasm_bindgen(js_name = hasSession)]
     fn has_session(message: &JsValue) -> bool;
     #[wasm_bindgen(js_name = errorText)]
     fn error_text(message: &JsValue) -> String;
     fn stringify(value: &JsValue) -> Stringified;
-    fn auth(token: &str, uuid: &str, name: &str, version: &str, features: &str) -> JsValue;
+    fn auth(
+        token: &str,
+        uuid: &str,
+        name: &str,
+        version: &str,
+        features: &str,
+        device: Option<&str>,
+    ) -> JsValue;
     fn request(rpc: &str, req: &JsValue, uuid: &str, timeout: Option<f64>) -> JsValue;
-    fn named(rpc: &str, key: &str, name: &str, data: &JsValue, uuid: &str) -> JsValue;
+    fn named(rpc: &str, field: &str, name: &str, data: &JsValue, uuid: &str, key: Option<&str>) -> JsValue;
+    fn subscribe(channel: &str, epoch: Option<&str>, offset: f64, presence: bool, uuid: &str) -> JsValue;
+    fn acknowledge(what: &str, id: f64, uuid: &str) -> JsValue;
     fn answer(fid: &str, data: &JsValue) -> JsValue;
     fn refuse(fid: &str, error: &JsValue, code: Option<&str>, details: &JsValue) -> JsValue;
     fn bytes(text: &JsValue) -> u32;
@@ -69,7 +83,8 @@ impl Payload {
         }
     }
 
-    fn value(&self) -> &JsValue {
+    /// The engine's value.
+    pub(crate) fn value(&self) -> &JsValue {
         let (Self::Within(value) | Self::Json(value)) = self;
         value
     }
@@ -85,6 +100,11 @@ impl Framing for JsCodec {
 
     fn receive(message: JsValue) -> Option<Text> {
         Some(Text(message))
+    }
+
+    fn place(message: &JsValue) -> Option<(String, u64)> {
+        let offset = counted(offset(message))?;
+        Some((text(message, "", "channel").unwrap_or_default(), offset))
     }
 
     fn publication(message: JsValue) -> Event<Payload> {
@@ -125,9 +145,11 @@ impl Codec for JsCodec {
     }
 }
 
+/// The host's side takes out of a payload also what stands beside it: a channel's or an event's name, and whether
+/// a member came. It need not be copied to and fro.
 fn decode(message: JsValue) -> Result<ServerMessage<Payload>, NotJson> {
     let inner = |field| text(&message, "data", field).unwrap_or_default();
-    let millis = |field| number(&message, "data", field).map(whole);
+    let count = |field| counted(number(&message, "data", field));
     let uuid = || text(&message, "", "uuid").unwrap_or_default();
     Ok(match kind(&message) {
         1 => return Err(NotJson),
@@ -137,21 +159,89 @@ fn decode(message: JsValue) -> Result<ServerMessage<Payload>, NotJson> {
             outcome: Ok(Payload::Within(message)),
         },
         3 => ServerMessage::Answer { uuid: uuid(), session: None, outcome: Err(failure(message)) },
-        // The host's side takes the channel's name out as well, so that it need not be copied to and fro.
-        4 => ServerMessage::Publication { channel: String::new(), message: Payload::Within(message) },
-        5 => ServerMessage::Subscribed { channel: inner("channel"), uuid: text(&message, "data", "uuid") },
+        4 => {
+            let (channel, offset) = JsCodec::place(&message).unzip();
+            ServerMessage::Publication {
+                channel: channel.unwrap_or_default(),
+                message: Payload::Within(message),
+                offset,
+            }
+        }
+        5 => ServerMessage::Subscribed {
+            channel: inner("channel"),
+            uuid: text(&message, "data", "uuid"),
+            joined: joined(&message),
+        },
         6 => ServerMessage::Unsubscribed { channel: inner("channel") },
         7 => ServerMessage::Call {
             fid: inner("fid"),
             path: inner("command"),
-            timeout_ms: millis("timeout_ms"),
+            timeout_ms: count("timeout_ms"),
             args: Payload::Within(message),
         },
         8 => ServerMessage::Cancel { fid: inner("fid") },
-        9 => ServerMessage::ReconnectHint { after_ms: millis("after_ms").unwrap_or_default() },
+        9 => ServerMessage::ReconnectHint { after_ms: count("after_ms").unwrap_or_default() },
         10 => ServerMessage::Error(failure(message)),
+        11 => {
+            ServerMessage::Member { channel: String::new(), member: Payload::Within(message), joined: true }
+        }
+        12 => ServerMessage::Settings(Settings {
+            device_ttl: count("device_ttl").unwrap_or_default(),
+            device: inner("device"),
+            epoch: inner("epoch"),
+            resumed: flag(&message, "resumed").unwrap_or_default(),
+        }),
+        13 => {
+            let mut items = Vec::new();
+            each(&message, "items", |entry| items.push(delivery(entry)));
+            ServerMessage::Batch { id: count("id").unwrap_or_default(), items }
+        }
+        14 => ServerMessage::Deliver(delivery(item(&message, "", 0))),
+        15 => ServerMessage::Resync {
+            id: count("id").unwrap_or_default(),
+            event: text(&message, "data", "event"),
+            // What to do is the same, whatever reasons a later version has.
+            reason: ResyncReason::parse(&inner("reason")).unwrap_or(ResyncReason::Lost),
+        },
         _ => ServerMessage::Unknown,
     })
+}
+
+/// Reads what is in a list of the message.
+fn each(message: &JsValue, list: &str, mut read: impl FnMut(JsValue)) {
+    for index in 0.. {
+        let item = item(message, list, index);
+        if item.is_undefined() {
+            break;
+        }
+        read(item);
+    }
+}
+
+fn delivery(entry: JsValue) -> Delivery<Payload> {
+    Delivery { id: whole(number(&entry, "", "id")), event: String::new(), args: Payload::Within(entry) }
+}
+
+fn joined(message: &JsValue) -> Joined<Payload> {
+    let recovered = flag(message, "recovered");
+    let mut publications = Vec::new();
+    if recovered == Some(true) {
+        each(message, "publications", |past| {
+            publications.push((whole(offset(&past)), Payload::Within(past)));
+        });
+    }
+    Joined {
+        position: text(message, "data", "epoch")
+            .and_then(|epoch| position(&epoch, number(message, "data", "offset"))),
+        recovered,
+        publications,
+        pattern: flag(message, "pattern").unwrap_or_default(),
+    }
+}
+
+/// A place in a channel's history, if it is one.
+pub(crate) fn position(epoch: &str, offset: f64) -> Option<Position> {
+    Position::new(Epoch::new(epoch).ok()?, counted(offset)?).ok()
 }
 
 fn failure(message: JsValue) -> Failure<Payload> {
@@ -164,7 +254,7 @@ fn session(message: &JsValue) -> Option<SessionInfo> {
     if !has_session(message) {
         return None;
     }
-    let field = |field| number(message, "session", field).map(whole).unwrap_or_default();
+    let field = |field| whole(number(message, "session", field));
     Some(SessionInfo {
         id: text(message, "session", "id").unwrap_or_default(),
         ping_ms: field("ping_ms"),
@@ -173,47 +263,71 @@ fn session(message: &JsValue) -> Option<SessionInfo> {
     })
 }
 
+/// A number of codec.js, unless it is none.
+fn counted(number: f64) -> Option<u64> {
+    (number >= 0.0).then(|| whole(number))
+}
+
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "codec.js lets whole numbers that are not negative through, and the cast saturates"
 )]
-fn whole(number: f64) -> u64 {
+pub(crate) fn whole(number: f64) -> u64 {
     number as u64
+}
+
+/// The other way.
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "what is larger than JavaScript's whole numbers never came here"
+)]
+pub(crate) fn number_of(count: u64) -> f64 {
+    count as f64
 }
 
 fn encode(message: &ClientMessage<Payload>) -> JsValue {
     let nothing = &JsValue::UNDEFINED;
     match message {
-        ClientMessage::Auth { token, uuid, hello: None } => auth(token, uuid, "", "", ""),
+        ClientMessage::Auth { token, uuid, hello: None } => auth(token, uuid, "", "", "", None),
         ClientMessage::Auth { token, uuid, hello: Some(hello) } => {
             let mut features = String::new();
             for feature in &hello.features {
                 features.push_str(feature);
                 features.push_str(SEPARATOR);
             }
-            auth(token, uuid, &hello.name, &hello.version, &features)
+            auth(token, uuid, &hello.name, &hello.version, &features, hello.device.as_deref())
         }
         ClientMessage::Call { path, request: data, uuid, timeout_ms } => {
-            #[allow(clippy::cast_precision_loss, reason = "milliseconds of many lives fit")]
-            let timeout = timeout_ms.map(|timeout| timeout as f64);
-            request(path, data.value(), uuid, timeout)
+            request(path, data.value(), uuid, timeout_ms.map(number_of))
         }
-        ClientMessage::Subscribe { channel, uuid } => named("_subscribe", "channel", channel, nothing, uuid),
+        ClientMessage::Subscribe { channel, recover, presence, uuid } => {
+            let (epoch, offset) = recover.as_ref().map(|place| (place.epoch.as_str(), place.offset)).unzip();
+            subscribe(channel, epoch, number_of(offset.unwrap_or_default()), *presence, uuid)
+        }
         ClientMessage::Unsubscribe { channel, uuid } => {
-            named("_unsubscribe", "channel", channel, nothing, uuid)
+            named("_unsubscribe", "channel", channel, nothing, uuid, None)
         }
-        ClientMessage::Publish { channel, data, uuid } => {
-            named("_publish", "channel", channel, data.value(), uuid)
+        ClientMessage::Publish { channel, data, key, uuid } => {
+            named("_publish", "channel", channel, data.value(), uuid, key.as_deref())
         }
-        ClientMessage::Broadcast { data, uuid } => named("_broadcast", "", "", data.value(), uuid),
-        ClientMessage::Ping { uuid } => named("_ping", "", "", nothing, uuid),
-        ClientMessage::Cancel { target, uuid } => named("_cancel", "uuid", target, nothing, uuid),
+        ClientMessage::Broadcast { data, uuid } => named("_broadcast", "", "", data.value(), uuid, None),
+        ClientMessage::Acknowledge { what, uuid } => {
+            let (what, id) = match what {
+                Acknowledge::One(id) => ("id", id),
+                Acknowledge::Batch(id) => ("batch", id),
+                Acknowledge::Resync(id) => ("resync", id),
+            };
+            acknowledge(what, number_of(*id), uuid)
+        }
+        ClientMessage::Ping { uuid } => named("_ping", "", "", nothing, uuid, None),
+        ClientMessage::Cancel { target, uuid } => named("_cancel", "uuid", target, nothing, uuid, None),
         ClientMessage::Answer { fid, outcome: Ok(data) } => answer(fid, data.value()),
         ClientMessage::Answer { fid, outcome: Err(failure) } => {
             let details = failure.details.as_ref().map_or(nothing, Payload::value);
             refuse(fid, failure.error.value(), failure.code.map(ErrorCode::as_str), details)
         }
+        // What a channel kept and who is on it is asked for by calls.
         _ => JsValue::UNDEFINED,
     }
 }

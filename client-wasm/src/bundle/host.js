@@ -34,3 +34,6 @@ export const fail = (host, id, answer, message, code) =>
 
 export const invoke = (host, fid, path, { data: { args } }, timeout) =>
   tell(host, "invoke", fid, path, args ?? null, timeout);
+
+// The messages of publications, in their order.
+export const collect = (messages = [], publication) => (messages.push(publication.message ?? null), messages);

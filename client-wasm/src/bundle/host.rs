@@ -6,17 +6,20 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use tokensocket_protocol::client::{CallError, ConnectionError, Event, State};
+use tokensocket_protocol::client::{CallError, ConnectionError, DeliveryId, Event, State};
 use tokensocket_protocol::{Close, ErrorCode};
 use wasm_bindgen::prelude::*;
 
-use super::codec::{JsCodec, Payload};
+use super::codec::{JsCodec, Payload, number_of};
 use crate::driver::Face;
 
 #[wasm_bindgen(module = "/src/bundle/host.js")]
 extern "C" {
     fn tell(host: &JsValue, method: &str, first: Option<&str>, second: Option<&str>, third: Option<&str>);
+    #[wasm_bindgen(js_name = tell)]
+    fn tell_of(host: &JsValue, method: &str, name: Option<&str>, value: &JsValue, number: f64);
     fn message(host: &JsValue, publication: &JsValue);
+    fn collect(messages: &JsValue, publication: &JsValue) -> JsValue;
     fn invoke(host: &JsValue, fid: &str, path: &str, call: &JsValue, timeout: Option<f64>);
     fn succeed(host: &JsValue, id: f64, answer: &JsValue);
     fn fail(host: &JsValue, id: f64, answer: &JsValue, message: &str, code: &str);
@@ -88,6 +91,36 @@ impl Face<JsCodec> for Host {
                     failure.as_ref().map(|failure| failure.code.unwrap_or(ErrorCode::Internal).as_str());
                 tell(&self.0, "lost", Some(&channel), message, code);
             }
+            Event::Recovered { channel, publications } => {
+                let messages = publications.iter().fold(JsValue::UNDEFINED, |messages, publication| {
+                    collect(&messages, publication.value())
+                });
+                tell_of(&self.0, "recovered", Some(&channel), &messages, 0.0);
+            }
+            Event::Unrecovered { channel } => tell(&self.0, "unrecovered", Some(&channel), None, None),
+            Event::Pattern { channel } => tell(&self.0, "pattern", Some(&channel), None, None),
+            Event::Member { member, .. } => tell_of(&self.0, "member", None, member.value(), 0.0),
+            Event::Settings(settings) => {
+                let resumed = JsValue::from_bool(settings.resumed);
+                tell_of(
+                    &self.0,
+                    "settings",
+                    Some(&settings.device),
+                    &resumed,
+                    number_of(settings.device_ttl),
+                );
+            }
+            #[allow(clippy::cast_precision_loss, reason = "a batch is one message")]
+            Event::Batch { deliveries } => {
+                tell_of(&self.0, "batch", None, &JsValue::UNDEFINED, deliveries as f64);
+            }
+            Event::Delivery { id, args, .. } => {
+                tell_of(&self.0, "delivery", None, args.value(), number(id));
+            }
+            Event::Resync { id, event, reason } => {
+                let reason = JsValue::from_str(reason.as_str());
+                tell_of(&self.0, "resync", event.as_deref(), &reason, number(id));
+            }
             _ => {}
         }
     }
@@ -108,8 +141,13 @@ impl Face<JsCodec> for Host {
     }
 }
 
+/// A delivery or a resync as JavaScript knows it.
+fn number(id: DeliveryId) -> f64 {
+    number_of(id.number())
+}
+
 /// A state as JavaScript knows it.
-pub(crate) fn name(state: State) -> &'static str {
+fn name(state: State) -> &'static str {
     match state {
         State::Connecting => "connecting",
         State::Ready => "ready",

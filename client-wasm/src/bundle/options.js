@@ -4,6 +4,7 @@ const OPTIONS = {
   tokenUrl: "string",
   socketUrl: "string",
   version: "string",
+  device: "string",
   tokenRequest: "string",
   whenFull: "string",
   credentials: "string",

@@ -55,6 +55,7 @@ fn config(options: &JsValue) -> Config {
     if let Some(hello) = &mut config.hello {
         "tokensocket".clone_into(&mut hello.name);
         hello.version = text(options, "version");
+        hello.device = Some(text(options, "device")).filter(|device| !device.is_empty());
     }
     config
 }

@@ -8,3 +8,5 @@ export function partsOf(error) {
 
 // The separator stands after each name.
 export const split = (names, separator) => names.split(separator).slice(0, -1);
+
+export const place = (epoch, offset) => ({ epoch, offset });

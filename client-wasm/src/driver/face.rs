@@ -17,6 +17,9 @@ pub(crate) trait Framing: Codec {
     /// The text of what the reader hands on; `None` when it has none that could be read.
     fn receive(message: JsValue) -> Option<Self::Text>;
 
+    /// The channel and the offset of a publication that the reader hands on as such; `None` without an offset.
+    fn place(message: &JsValue) -> Option<(String, u64)>;
+
     /// The publication that the reader hands on as such.
     fn publication(message: JsValue) -> Event<Self::Payload>;
 

@@ -17,7 +17,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use tokensocket_protocol::client::{CallId, Output, Session, State};
+use tokensocket_protocol::client::{CallId, Output, Publication, Session, State};
 use wasm_bindgen::JsValue;
 
 pub(crate) use self::face::{Face, Framing};
@@ -286,14 +286,26 @@ impl<C: Framing + 'static, F: Face<C>> Inner<C, F> {
     /// The short way, since publications are most of what comes: no time is asked for, nothing is queued.
     /// What the face requests meanwhile is done after it was told, as on the long way.
     fn published(self: &Rc<Self>, message: JsValue) {
-        let take = || self.session.try_borrow_mut().is_ok_and(|mut session| session.handle_publication());
-        if self.draining.get() || !take() {
-            return self.received(message);
+        match self.take(&message) {
+            Publication::Tell => {
+                self.draining.set(true);
+                self.face.tell(C::publication(message));
+                self.draining.set(false);
+                self.drain();
+            }
+            Publication::Told => {}
+            Publication::Long => self.received(message),
         }
-        self.draining.set(true);
-        self.face.tell(C::publication(message));
-        self.draining.set(false);
-        self.drain();
+    }
+
+    fn take(&self, message: &JsValue) -> Publication {
+        if self.draining.get() {
+            return Publication::Long;
+        }
+        let place = C::place(message);
+        let place = place.as_ref().map(|(channel, offset)| (channel.as_str(), *offset));
+        let session = self.session.try_borrow_mut();
+        session.map_or(Publication::Long, |mut session| session.handle_publication(place))
     }
 
     fn closed(self: &Rc<Self>, closed: JsValue) {

@@ -10,11 +10,14 @@ use tokensocket_protocol::action::StateMap;
 use tokensocket_protocol::client::handle::form;
 use tokensocket_protocol::client::{Config, Session, WhenFull};
 use tokensocket_protocol::codec::NativeCodec;
+use tokensocket_protocol::message::MAX_DEVICE_BYTES;
 use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::spawn_local;
 
 use super::address::Address;
 use super::ears::Ears;
 use super::error::BuildError;
+use super::mail::settle_by_hand;
 use super::socket::{Actions, Shared, TokenSocket};
 use super::transports::{self, Transport};
 use crate::driver::{Driver, Target};
@@ -58,6 +61,7 @@ pub struct Builder {
     state: StateMap,
     subscription_items: usize,
     subscription_bytes: usize,
+    device: Option<String>,
     session: Config,
 }
 
@@ -81,6 +85,7 @@ impl Builder {
             state: StateMap::default(),
             subscription_items: 256,
             subscription_bytes: 8 * 1024 * 1024,
+            device: None,
             session,
         }
     }
@@ -218,11 +223,21 @@ impl Builder {
         self
     }
 
+    /// This device's name, 1 to 128 bytes: what is delivered to its user while it is away is kept for it by this name.
+    /// Clients of one name are one device: each gets what is delivered while it is connected, and the first
+    /// acknowledgement counts for all. So give a name that is kept, such as one in the page's `localStorage`, where a
+    /// delivery is to reach the visitor in one of the tabs, also after a reload. Default: a name made up for this
+    /// client, which outlives lost connections and no reload, so that each tab is a device of its own.
+    pub fn device(mut self, device: impl Into<String>) -> Self {
+        self.device = Some(device.into());
+        self
+    }
+
     /// Starts the client. It connects in the background: await [`TokenSocket::ready`] to know when, or
     /// make requests right away, which wait until then.
     ///
     /// Fails only when the description is wrong.
-    pub fn connect(self) -> Result<TokenSocket, BuildError> {
+    pub fn connect(mut self) -> Result<TokenSocket, BuildError> {
         let query = match self.authentication {
             Ok(serde_json::Value::Object(fields)) => form::encode(&fields),
             Ok(other) => return Err(BuildError::Authentication(format!("{other} is none"))),
@@ -230,6 +245,9 @@ impl Builder {
         };
         let address = Address::new(&self.address, &self.token_path, &self.socket_prefix, &query)?;
         self.actions.check(&self.state)?;
+        if self.device.as_ref().is_some_and(|device| !(1..=MAX_DEVICE_BYTES).contains(&device.len())) {
+            return Err(BuildError::Device);
+        }
         let credentials = credentials(self.credentials);
         let ways = transports::ways(&self.transports, self.session.connect_timeout, &credentials);
         let means = match self.token_by {
@@ -245,6 +263,9 @@ impl Builder {
         };
         // Names of requests have to differ on one connection, and delays between clients; no more.
         let mut random = Rng::with_seed(js_sys::Math::random().to_bits());
+        if let Some(hello) = &mut self.session.hello {
+            hello.device = Some(self.device.unwrap_or_else(|| format!("{:016x}", random.u64(..))));
+        }
         let session = Session::new(NativeCodec, self.session, Box::new(move || random.u64(..)));
         let ears = Ears::new(self.actions, self.state);
         let shared = Rc::new(Shared {
@@ -254,6 +275,7 @@ impl Builder {
             last_id: Cell::new(0),
         });
         shared.driver.face().belong_to(Rc::downgrade(&shared));
+        spawn_local(settle_by_hand(Rc::downgrade(&shared)));
         Ok(TokenSocket { shared })
     }
 }

@@ -27,6 +27,11 @@ impl Framing for NativeCodec {
         event.unchecked_into::<MessageEvent>().data().as_string().map(Bytes::from)
     }
 
+    /// The reader knows no publications.
+    fn place(_: &JsValue) -> Option<(String, u64)> {
+        None
+    }
+
     /// The reader knows none.
     fn publication(_: JsValue) -> Event<RawJson> {
         Event::Ignored

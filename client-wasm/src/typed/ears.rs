@@ -18,6 +18,7 @@ use tokensocket_protocol::{Channel, RawJson, RpcError};
 use tokio::sync::{oneshot, watch};
 use wasm_bindgen_futures::spawn_local;
 
+use super::mail::Mail;
 use super::socket::{Actions, Shared, TokenSocket};
 use crate::driver::Face;
 
@@ -42,6 +43,7 @@ pub(crate) struct Status {
 pub(crate) struct Ears {
     pub(crate) status: watch::Sender<Status>,
     pub(crate) listeners: Listeners,
+    pub(crate) mail: Mail,
     pub(crate) subscribers: RefCell<Subscribers>,
     pub(crate) actions: RefCell<Rc<Actions>>,
     pub(crate) state: StateMap,
@@ -57,6 +59,7 @@ impl Ears {
         Self {
             status: watch::Sender::new(status),
             listeners: Listeners::default(),
+            mail: Mail::new(),
             subscribers: RefCell::default(),
             actions: RefCell::new(Rc::new(actions)),
             state,
@@ -75,6 +78,7 @@ impl Ears {
     }
 
     fn stop_all(&self) {
+        self.mail.stop();
         for (_, action) in self.running.take() {
             action.abort();
         }
@@ -93,6 +97,12 @@ impl Face<NativeCodec> for Ears {
     }
 
     fn tell(&self, event: Event<RawJson>) {
+        if matches!(event, Event::Delivery { .. } | Event::Resync { .. }) {
+            if let Some(socket) = self.handle() {
+                self.mail.push(event, &socket);
+            }
+            return;
+        }
         match &event {
             Event::State(state) => self.status.send_modify(|status| status.state = *state),
             Event::Ready(outcome) => {

@@ -22,4 +22,7 @@ pub enum BuildError {
     /// An action could never be called, or would never work.
     #[error(transparent)]
     Action(#[from] InvalidAction),
+    /// The device's name is empty or has more than 128 bytes.
+    #[error("a device's name has 1 to 128 bytes")]
+    Device,
 }

@@ -1,7 +1,7 @@
 //! The Rust face: for front ends written in Rust, with the names and types of `tokensocket-client`.
 //!
 //! ```text
-//! TokenSocket ──▶ Driver<NativeCodec, Ears> ──▶ Ears ──▶ waiters, subscriptions, listeners, actions
+//! TokenSocket ──▶ Driver<NativeCodec, Ears> ──▶ Ears ──▶ waiters, subscriptions, listeners, actions, handlers of deliveries
 //! ```
 //!
 //! Payloads are raw JSON text, read and written by serde. Everything runs on the page's one thread, so
@@ -9,9 +9,13 @@
 
 mod address;
 mod builder;
+mod channels;
 mod codec;
+mod delivery;
 mod ears;
 mod error;
+mod listening;
+mod mail;
 mod rpc;
 mod socket;
 mod subscription;

@@ -18,8 +18,9 @@ use super::socket::TokenSocket;
 /// A followed channel: a [`Stream`] of its publications, in order.
 ///
 /// The buffer holds 256 publications and 8 MiB unless the builder says otherwise. When it is full, the
-/// oldest are dropped and the next item is [`SubscriptionError::Lagged`] with their number. What is
-/// published while the connection is lost does not arrive; listen to
+/// oldest are dropped and the next item is [`SubscriptionError::Lagged`] with their number. On a channel with
+/// history what is published while the connection is lost comes after the reconnect, beside that buffer, or
+/// [`SubscriptionError::Unrecovered`] stands in its place. On a channel without history it does not arrive; listen to
 /// [`on_reconnect`](TokenSocket::on_reconnect) to notice.
 ///
 /// The stream ends after the channel is unsubscribed or the client ended. Dropping the last subscription

@@ -1,7 +1,8 @@
-// The channels that this page follows, and how many messages each brought.
+// The channels that this page follows, how many messages each brought, and what the server knows of it.
 
 import type { TokenSocket } from "tokensocket";
 
+import { ChannelDetails } from "./channel_details";
 import type { Connection } from "./connection";
 import { button, find, make } from "./element";
 import { failure } from "./failure";
@@ -12,6 +13,7 @@ interface Followed {
   /** What is said beside the name while it is not simply followed. */
   words: string;
   readonly count: HTMLElement;
+  readonly details: ChannelDetails;
 }
 
 export class ChannelsPanel {
@@ -29,7 +31,7 @@ export class ChannelsPanel {
       if (name === "" || this.#channels.has(name)) return this.#field.select();
       if (!connection.socket) return this.#refuse(name, "connect first");
       this.#field.value = "";
-      this.#channels.set(name, { messages: 0, words: "waiting", count: make("span", { class: "count" }, "0") });
+      this.#channels.set(name, this.#followed(name, "waiting"));
       this.chosen.tell(name);
       void this.#follow(connection.socket, name);
       this.#show();
@@ -39,6 +41,15 @@ export class ChannelsPanel {
       if (!followed) return;
       followed.messages += 1;
       followed.count.textContent = String(followed.messages);
+      followed.details.changed();
+    });
+    connection.presence.listen((name) => this.#channels.get(name)?.details.changed());
+    connection.recovery.listen(({ channel, whole }) => {
+      const followed = this.#channels.get(channel);
+      if (!followed) return;
+      followed.words = whole ? "" : "some messages were lost while this page was away";
+      followed.details.changed();
+      this.#show();
     });
     connection.replaced.listen((socket) => {
       if (!socket) this.#channels.clear();
@@ -54,10 +65,11 @@ export class ChannelsPanel {
     const channel = this.#channels.get(name);
     if (channel) channel.words = "waiting";
     try {
-      const subscription = socket.subscribe(name);
+      const subscription = socket.subscribe(name, { presence: true });
       await subscription.ready;
       const followed = this.#channels.get(name);
       if (mine() && followed) followed.words = "";
+      if (mine()) followed?.details.changed();
       this.#show();
       for await (const _ of subscription);
     } catch (thrown) {
@@ -68,9 +80,12 @@ export class ChannelsPanel {
   }
 
   #refuse(name: string, words: string): void {
-    const followed = this.#channels.get(name) ?? { messages: 0, words, count: make("span", { class: "count" }, "0") };
-    this.#channels.set(name, { ...followed, words });
+    this.#channels.set(name, { ...(this.#channels.get(name) ?? this.#followed(name, words)), words });
     this.#show();
+  }
+
+  #followed(name: string, words: string): Followed {
+    return { messages: 0, words, count: make("span", { class: "count" }, "0"), details: new ChannelDetails(this.connection, name) };
   }
 
   #leave(name: string): void {
@@ -85,7 +100,7 @@ export class ChannelsPanel {
     this.#list.replaceChildren(...[...this.#channels].map(([name, followed]) => this.#item(name, followed)));
   }
 
-  #item(name: string, { words, count }: Followed): HTMLElement {
+  #item(name: string, { words, count, details }: Followed): HTMLElement {
     return make(
       "li",
       {},
@@ -94,6 +109,7 @@ export class ChannelsPanel {
       make("span", { class: "words" }, words),
       button("Publish", () => this.chosen.tell(name), { class: "quiet", "aria-label": `Publish on ${name}` }),
       button("×", () => this.#leave(name), { class: "quiet", "aria-label": `Unsubscribe from ${name}`, title: "Unsubscribe" }),
+      details.element,
     );
   }
 }

@@ -21,6 +21,10 @@ export class Connection {
   readonly failed = new Signal<Failure>();
   /** A publication came. */
   readonly messages = new Signal<{ channel: string; message: unknown }>();
+  /** Somebody came to this channel, or is gone from it. */
+  readonly presence = new Signal<string>();
+  /** A channel goes on after a reconnect: whole, or with messages missing. */
+  readonly recovery = new Signal<{ channel: string; whole: boolean }>();
   /** There is another socket now, or none. */
   readonly replaced = new Signal<TokenSocket | undefined>();
 
@@ -52,6 +56,10 @@ export class Connection {
     socket.on("message", (channel, message) => {
       if (this.socket === socket) this.messages.tell({ channel, message });
     });
+    socket.on("join", current((channel: string) => this.presence.tell(channel)));
+    socket.on("leave", current((channel: string) => this.presence.tell(channel)));
+    socket.on("recovered", current((channel: string) => this.recovery.tell({ channel, whole: true })));
+    socket.on("unrecovered", current((channel: string) => this.recovery.tell({ channel, whole: false })));
     socket.on("disconnect", current((error) => this.failed.tell(failure(error))));
     socket.ready(opened);
     socket.onreconnect(opened);

@@ -21,24 +21,31 @@ export class PublishForm {
       event.preventDefault();
       const channel = this.#channel.value.trim();
       if (channel === "") return this.#channel.focus();
-      void this.#send(`published on ${channel}`, (socket, data) => socket.publish(channel, data));
+      void this.#send(async (socket, data) => {
+        const { position } = await socket.publish(channel, data);
+        return `published on ${channel}${position ? ` as number ${position.offset}` : ""}`;
+      });
     });
     form.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
     });
     find("broadcast", HTMLButtonElement).addEventListener("click", () => {
-      void this.#send("broadcast to every channel", (socket, data) => socket.broadcast(data));
+      void this.#send(async (socket, data) => {
+        await socket.broadcast(data);
+        return "broadcast to every channel";
+      });
     });
     channels.chosen.listen((name) => (this.#channel.value = name));
   }
 
-  async #send(words: string, send: (socket: NonNullable<Connection["socket"]>, data: unknown) => Promise<void>): Promise<void> {
+  /** `send` gives what to say when it is done. */
+  async #send(send: (socket: NonNullable<Connection["socket"]>, data: unknown) => Promise<string>): Promise<void> {
     const data = this.#message.take();
     if (!data) return;
     const begun = performance.now();
     try {
       if (!this.connection.socket) throw new Error("There is no connection: press Connect.");
-      await send(this.connection.socket, data.value);
+      const words = await send(this.connection.socket, data.value);
       this.#say("done", words, duration(performance.now() - begun));
     } catch (thrown) {
       const { message, code, advice } = failure(thrown);

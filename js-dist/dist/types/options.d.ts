@@ -73,6 +73,14 @@ export interface Options {
     transports?: readonly TransportName[];
     /** Whether to tell the server which client this is; the original clients do not. Default: true. */
     hello?: boolean;
+    /**
+     * This device's name, 1 to 128 bytes of UTF-8: what is delivered to its user while it is away is kept for it by this
+     * name. Sockets of one name are one device: each gets what is delivered while it is connected, and the first
+     * acknowledgement counts for all. So give a name that is kept, such as one in `localStorage`, where a delivery is
+     * to reach the visitor in one of the tabs, also after a reload. Default: a name made up for this socket, which lasts
+     * as long as the socket: it outlives lost connections and no reload, and each tab is a device of its own.
+     */
+    device?: string;
     /** The class of WebSockets to use. Default: the global one; in Node.js without one, that of the package `ws`. */
     WebSocket?: new (url: string, protocols?: string[]) => object;
     /** What makes requests, for tokens and in place of a WebSocket. Default: the global `fetch`. */

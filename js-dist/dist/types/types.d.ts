@@ -4,6 +4,7 @@
  */
 import type { Answer } from "./actions.js";
 import type { TokenSocketError } from "./error.js";
+import type { Position } from "./position.js";
 /** Any function. */
 type AnyFunction = (...args: never[]) => unknown;
 /**
@@ -38,6 +39,43 @@ export interface CallOptions {
      */
     signal?: AbortSignal | undefined;
 }
+/** How to follow a channel. */
+export interface SubscribeOptions {
+    /**
+     * Whether to be told who comes and goes, by the events `join` and `leave`, where the server announces it; until the
+     * channel is unsubscribed, whoever else subscribes. Default: false.
+     */
+    presence?: boolean | undefined;
+    /**
+     * From which place to go on: what was published since comes first, as after a reconnect. Of no effect on a channel
+     * that is followed already. Default: from now on.
+     */
+    since?: Position | undefined;
+}
+/** How to publish. */
+export interface PublishOptions {
+    /**
+     * Names the message, in 1 to 128 bytes of UTF-8: within the server's window the same key on the same channel is
+     * the same message, so that it does no harm to publish it again when no answer came. Default: none.
+     */
+    key?: string | undefined;
+}
+/** Which part of a channel's history. */
+export interface HistoryQuery {
+    /** Only what was published after this place; in reverse, before it, and itself. Default: everything that is kept. */
+    since?: Position | undefined;
+    /** At most so many messages. The server has a limit, too, of 1,000 by default. */
+    limit?: number | undefined;
+    /** Whether the latest comes first. Default: false. */
+    reverse?: boolean | undefined;
+}
+/** Which members of a channel. */
+export interface PresenceQuery {
+    /** At most so many, oldest first; 0 asks for the counts alone. Default: 100. */
+    limit?: number | undefined;
+    /** Only those after this client. */
+    after?: string | undefined;
+}
 /** Gets the outcome of a call: an error, or `null` and the result. */
 export type Callback<R> = (error: TokenSocketError | null, result?: R) => void;
 /** Gets the outcome of something without a result: an error, or `null`. */
@@ -50,6 +88,10 @@ export type MessageOf<M, N extends string> = unknown extends M ? unknown : N ext
 export type MessageArguments<M> = unknown extends M ? [channel: string, message: unknown] : {
     [N in keyof M & string]: [channel: N, message: M[N]];
 }[keyof M & string];
+/** The events of deliveries. Any string where nothing is known. */
+export type DeliveryName<D> = unknown extends D ? string : keyof D & string;
+/** The arguments of a delivery. */
+export type DeliveryArguments<D, E extends string> = unknown extends D ? any[] : E extends keyof D ? D[E] extends unknown[] ? D[E] : never : never;
 /** What may be published on all channels at once. */
 export type BroadcastOf<M> = unknown extends M ? unknown : M[keyof M];
 /**

@@ -17,7 +17,7 @@ export function playground(t, ...options) {
 
 /** `tokensocket serve`. */
 export function gateway(t, ...options) {
-  return Program.started(t, "tokensocket", ["serve", ...options]);
+  return Program.started(t, "tokensocket", ["serve", "--in-memory", ...options]);
 }
 
 class Program {

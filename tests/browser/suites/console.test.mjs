@@ -258,6 +258,23 @@ describe("the console", () => {
     assert.equal(await reader.messages.count(), 4);
   });
 
+  test("shows who is on a channel and what was kept of it, as it changes", limit, async (t) => {
+    const server = await gateway(t);
+    const writer = await Console.opened(t, server.origin);
+    await writer.publish("news", '"before"');
+    const reader = await Console.opened(t, server.origin);
+    await reader.subscribe("news");
+    await reader.page.getByText("Who is here, and what is kept").click();
+    await reader.page.getByText("1 connection of 1 user").waitFor();
+    const kept = reader.list("What the server kept of news, newest first");
+    await kept.first().getByText('"before"').waitFor();
+    await writer.subscribe("news");
+    await reader.page.getByText("2 connections of").waitFor();
+    await writer.publish("news", '"after"');
+    await kept.first().getByText('"after"').waitFor();
+    assert.equal(await kept.count(), 2);
+  });
+
   test("pauses and filters its messages, and keeps the last 500", limit, async (t) => {
     const server = await gateway(t);
     const tab = await Console.opened(t, server.origin);

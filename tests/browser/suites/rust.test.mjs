@@ -12,7 +12,7 @@ const folder = path.resolve(import.meta.dirname, "../../../examples/browser/rust
 const built = existsSync(path.join(folder, "pkg/page.js"));
 
 // `cargo xtask test browser` builds it; there is nothing to see before.
-test("a page written in Rust calls, is called and comes back", { timeout: 60_000, skip: built ? false : "examples/browser/rust/pkg is not built" }, async (t) => {
+test("a page written in Rust calls, is called, handles what is delivered, and comes back", { timeout: 60_000, skip: built ? false : "examples/browser/rust/pkg is not built" }, async (t) => {
   const server = await playground(t);
   const served = await site(t, { "/": folder });
   const page = await (await freshContext(t)).newPage();
@@ -25,6 +25,10 @@ test("a page written in Rust calls, is called and comes back", { timeout: 60_000
     'echo answers {"sum":3}',
     "the server greets as Ada",
     'and was answered "Hello, Ada"',
+    "delivered to 1 device",
+    "order 7: 12.5",
+    "1 of us here",
+    'the history ends with "something happened"',
     "news: something happened",
   ]) {
     await says(line);
@@ -32,5 +36,7 @@ test("a page written in Rust calls, is called and comes back", { timeout: 60_000
   await server.restart();
   await says("disconnected: ");
   await says("reconnected: true");
+  // The server began anew, and says so.
+  await says("news: publications");
   assert.deepEqual(errors, []);
 });

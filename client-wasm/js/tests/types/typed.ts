@@ -25,10 +25,14 @@ interface Channels {
   [room: `room:${string}`]: { from: string };
 }
 
+interface DeviceEvents {
+  order: [id: number, total?: number];
+}
+
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function same<A, B>(_: Same<A, B>): void {}
 
-const socket = new TokenSocket<ServerActions, ClientActions, Channels>(
+const socket = new TokenSocket<ServerActions, ClientActions, Channels, DeviceEvents>(
   { host: "localhost", ping: 1000, transports: ["websocket"] },
   {
     greet: (name) => `hello ${name}`,
@@ -106,6 +110,37 @@ export async function channels(): Promise<void> {
   await socket.broadcast("x");
   // @ts-expect-error no such channel
   await socket.unsubscribe("sports");
+}
+
+export async function keeping(): Promise<void> {
+  const { position, duplicate } = await socket.publish("news", { title: "x" }, { key: "k" });
+  same<boolean, typeof duplicate>(true);
+  socket.publish("ticks", 1, { key: "k" }, (error, result) => void [error?.code, result?.position?.offset]);
+  socket.publish("ticks", 1, (_error, result) => void result?.duplicate);
+  socket.subscribe("news", { presence: true, since: position }, (error) => void error?.code);
+  const page = await socket.history("news", { since: position, limit: 1, reverse: true });
+  page.publications[0]?.message.title satisfies string | undefined;
+  const { clients, members } = await socket.presence("room:1", { limit: 0, after: "c" });
+  same<number, typeof clients>(true);
+  void members[0]?.user?.length;
+  socket.on("unrecovered", (channel) => same<"news" | "ticks" | `room:${string}`, typeof channel>(true));
+  socket.on("join", (_channel, member) => void member.since.toFixed());
+  socket.on("settings", ({ device, deviceTtl, resumed }) => void [device.length, deviceTtl.toFixed(), resumed]);
+  const stop = socket.onDelivery("order", async (id, total) => void [id.toFixed(), total?.toFixed()]);
+  stop();
+  socket.onDeliveryByHand("order", ({ args: [id], acknowledge }) => (id > 1 ? acknowledge() : undefined));
+  socket.onResync((event, reason) => void [event === "order", reason === "lost"]);
+
+  // @ts-expect-error no such event
+  socket.onDelivery("orders", () => {});
+  // @ts-expect-error the argument is another
+  socket.onDelivery("order", (id: string) => id);
+  // @ts-expect-error no such option
+  await socket.publish("ticks", 1, { keys: "k" });
+  // @ts-expect-error a place has an epoch, too
+  socket.subscribe("news", { since: { offset: 1 } });
+  // @ts-expect-error no such channel
+  await socket.history("sports");
 }
 
 export function actions(): void {

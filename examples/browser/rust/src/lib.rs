@@ -1,4 +1,4 @@
-//! A page written in Rust: calls, is called, and follows a channel.
+//! A page written in Rust: calls, is called, follows a channel, and handles what is delivered to it.
 //!
 //! It connects to the server that `?server=` names, such as the example `playground`, or to where it came
 //! from, and writes what happens into the element `log`. It uses the DOM by hand, so that nothing stands between you and the client; in Leptos,
@@ -6,7 +6,7 @@
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use tokensocket_wasm::{Actions, Data, RpcError, TokenSocket};
+use tokensocket_wasm::{Actions, Data, HistoryQuery, PresenceQuery, RpcError, SubscribeOptions, TokenSocket};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -37,10 +37,31 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let greeting: String = socket.rpc("callme", &json!({ "command": "greet", "args": "Ada" })).await?;
     log(&format!("and was answered {greeting:?}"));
 
-    let mut news = socket.subscribe("news").await?.typed::<String>();
-    socket.publish("news", "something happened").await?;
+    // What the server delivers to this device is kept there until the handler has answered.
+    socket.on_delivery("order", |(id, total): (u32, f64)| async move {
+        log(&format!("order {id}: {total}"));
+        Ok::<_, RpcError>(())
+    });
+    let order = json!({ "user": "ferris", "event": "order", "args": [7, 12.5] });
+    let devices: u32 = socket.rpc("deliver", &order).await?;
+    log(&format!("delivered to {devices} device"));
+
+    // Its history is recovered after a lost connection, and others who come are told.
+    socket.on_join(|channel, member| log(&format!("{} came to {channel}", member.info)));
+    let options = SubscribeOptions::new().presence();
+    let mut news = socket.subscribe_with("kept.news", options).await?.typed::<String>();
+    let there = socket.presence("kept.news", PresenceQuery::new()).await?;
+    log(&format!("{} of us here", there.clients));
+    socket.publish("kept.news", "something happened").await?;
+    let history = socket.history("kept.news", HistoryQuery::new().limit(1).reverse()).await?;
+    if let Some(last) = history.publications.first() {
+        log(&format!("the history ends with {}", last.message));
+    }
     while let Some(item) = news.next().await {
-        log(&format!("news: {}", item?));
+        match item {
+            Ok(item) => log(&format!("news: {item}")),
+            Err(error) => log(&format!("news: {error}")),
+        }
     }
     Ok(())
 }

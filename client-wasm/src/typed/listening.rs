@@ -1,0 +1,124 @@
+//! What a handle offers to listeners.
+
+use tokensocket_protocol::client::ConnectionError;
+use tokensocket_protocol::client::handle::{Event, EventName, Listener, Member, UnknownEvent};
+use tokensocket_protocol::message::Settings;
+use tokensocket_protocol::{MaybeSync, RawJson};
+
+use super::socket::TokenSocket;
+
+impl TokenSocket {
+    /// Calls `listener` with the outcome of the first attempt to connect: once, and at once when that is
+    /// over already.
+    ///
+    /// Listeners run one after the other, where the page's events are handled: they should be quick.
+    pub fn on_ready(
+        &self,
+        listener: impl Fn(&Result<(), ConnectionError>) + MaybeSync + 'static,
+    ) -> Listener {
+        self.ears().listeners.add(EventName::Ready, move |event| {
+            if let Event::Ready(outcome) = event {
+                listener(outcome);
+            }
+        })
+    }
+
+    /// Calls `listener` with the outcome of every later attempt to connect.
+    pub fn on_reconnect(
+        &self,
+        listener: impl Fn(&Result<(), ConnectionError>) + MaybeSync + 'static,
+    ) -> Listener {
+        self.ears().listeners.add(EventName::Reconnect, move |event| {
+            if let Event::Reconnect(outcome) = event {
+                listener(outcome);
+            }
+        })
+    }
+
+    /// Calls `listener` whenever a connection that was ready is lost.
+    pub fn on_disconnect(&self, listener: impl Fn(&ConnectionError) + MaybeSync + 'static) -> Listener {
+        self.ears().listeners.add(EventName::Disconnect, move |event| {
+            if let Event::Disconnect(error) = event {
+                listener(error);
+            }
+        })
+    }
+
+    /// Calls `listener` with the channel and the data of every publication.
+    pub fn on_message(&self, listener: impl Fn(&str, &RawJson) + MaybeSync + 'static) -> Listener {
+        self.ears().listeners.add(EventName::Message, move |event| {
+            if let Event::Message { channel, data } = event {
+                listener(channel, data);
+            }
+        })
+    }
+
+    /// Calls `listener` with the name of each channel that went on without a gap after a reconnect. What was missed
+    /// came before, as publications.
+    pub fn on_recovered(&self, listener: impl Fn(&str) + MaybeSync + 'static) -> Listener {
+        self.ears().listeners.add(EventName::Recovered, move |event| {
+            if let Event::Recovered { channel } = event {
+                listener(channel);
+            }
+        })
+    }
+
+    /// Calls `listener` with the name of each channel with history of which publications are lost: because the
+    /// client was away for longer than the server keeps them, or because the server began anew. Fetch what they
+    /// were about. The channel's [`Subscription`](crate::Subscription)s are told as well, in their place.
+    pub fn on_unrecovered(&self, listener: impl Fn(&str) + MaybeSync + 'static) -> Listener {
+        self.ears().listeners.add(EventName::Unrecovered, move |event| {
+            if let Event::Unrecovered { channel } = event {
+                listener(channel);
+            }
+        })
+    }
+
+    /// Calls `listener` with the channel and whoever comes to it, for channels that are followed with
+    /// [`SubscribeOptions::presence`](crate::SubscribeOptions::presence).
+    pub fn on_join(&self, listener: impl Fn(&str, &Member) + MaybeSync + 'static) -> Listener {
+        self.ears().listeners.add(EventName::Join, move |event| {
+            if let Event::Join { channel, member } = event {
+                listener(channel, member);
+            }
+        })
+    }
+
+    /// Calls `listener` with the channel and whoever is gone from it.
+    pub fn on_leave(&self, listener: impl Fn(&str, &Member) + MaybeSync + 'static) -> Listener {
+        self.ears().listeners.add(EventName::Leave, move |event| {
+            if let Event::Leave { channel, member } = event {
+                listener(channel, member);
+            }
+        })
+    }
+
+    /// Calls `listener` with what the server says of this device, on every connection.
+    pub fn on_settings(&self, listener: impl Fn(&Settings) + MaybeSync + 'static) -> Listener {
+        self.ears().listeners.add(EventName::Settings, move |event| {
+            if let Event::Settings(settings) = event {
+                listener(settings);
+            }
+        })
+    }
+
+    /// Calls `listener` with how many deliveries follow that were kept while this device was away. Those that it
+    /// handled before, and whose acknowledgement was lost, are not among them.
+    pub fn on_batch(&self, listener: impl Fn(usize) + MaybeSync + 'static) -> Listener {
+        self.ears().listeners.add(EventName::Batch, move |event| {
+            if let Event::Batch { deliveries } = event {
+                listener(*deliveries);
+            }
+        })
+    }
+
+    /// Calls `listener` for the event `name`: `ready`, `reconnect`, `disconnect`, `message`, `recovered`,
+    /// `unrecovered`, `join`, `leave`, `settings` or `batch`.
+    pub fn on(
+        &self,
+        name: &str,
+        listener: impl Fn(&Event) + MaybeSync + 'static,
+    ) -> Result<Listener, UnknownEvent> {
+        Ok(self.ears().listeners.add(EventName::parse(name)?, listener))
+    }
+}
