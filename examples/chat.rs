@@ -137,5 +137,5 @@ async fn say(
     server: Server,
 ) -> Result<(), RpcError> {
     let said = server.publish(room, Line { from: name, text }).await;
-    said.map_err(|error| RpcError::new(error.to_string()))
+    said.map(drop).map_err(|error| RpcError::new(error.to_string()))
 }

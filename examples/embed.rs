@@ -68,7 +68,8 @@ async fn main() -> anyhow::Result<()> {
 /// Adds an order, and tells everybody who follows.
 async fn place(orders: &Orders, server: &Server, order: Order) -> Result<(), PublishError> {
     orders.0.lock().push(order.clone());
-    server.publish("orders", order).await
+    server.publish("orders", order).await?;
+    Ok(())
 }
 
 // The app as it was before: HTTP.

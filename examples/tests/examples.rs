@@ -132,6 +132,27 @@ async fn server_calls_client_shows_answers_and_their_absence() {
 }
 
 #[tokio::test]
+async fn away_shows_each_message_once_and_in_order() {
+    let mut example = Example::start("away", &["--listen", "127.0.0.1:0"]);
+    example.url().await;
+    for line in [
+        "phone: price 10",
+        "phone: order 1",
+        "-- the server is replaced",
+        "phone: price 11",
+        "phone: price 12",
+        "phone: order 2",
+        "-- the phone is switched off",
+        "-- and on again",
+        "phone: order 3",
+        "phone: order 4",
+    ] {
+        assert_eq!(example.line().await, line);
+    }
+    example.ends_well().await;
+}
+
+#[tokio::test]
 async fn playground_answers_calls() {
     let mut playground = Example::start("playground", &["--listen", "127.0.0.1:0"]);
     let socket = client(&playground.url().await).await;
@@ -142,7 +163,7 @@ async fn playground_answers_calls() {
 
 #[tokio::test]
 async fn every_example_explains_itself() {
-    for name in ["chat", "embed", "playground", "server_calls_client"] {
+    for name in ["away", "chat", "embed", "playground", "server_calls_client"] {
         let mut example = Example::start(name, &["--help"]);
         assert!(!example.line().await.is_empty(), "{name}");
         example.ends_well().await;

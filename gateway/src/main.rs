@@ -1,9 +1,9 @@
 //! `tokensocket`: the gateway as one program, and a command line to try any TokenSocket server with.
 //!
 //! ```text
-//! command_line ─▶ serve ─▶ open (the server) ────────────┐
+//! command_line ─▶ serve ─▶ storage ─▶ open (the server) ──┐
 //!              │           pages (the rest) ◀── console ─┴▶ serving, until signals
-//!              ─▶ call, sub, pub ─▶ connection ─▶ the native client
+//!              ─▶ call, sub, pub, history, … ─▶ connection ─▶ the native client
 //!              ─▶ bench ─▶ the load generator
 //! ```
 //!
@@ -17,6 +17,7 @@ mod open_files;
 mod pages;
 mod serving;
 mod signals;
+mod storage;
 
 use std::process::ExitCode;
 

@@ -19,7 +19,7 @@ const WELCOME: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "
 
-This is a TokenSocket server: calls in both directions, publish and subscribe.
+This is a TokenSocket server: calls in both directions, publish and subscribe, deliveries that are kept.
 
     GET /                   in a browser: a console to try everything with
     GET /socket/token       a token, good for one connection

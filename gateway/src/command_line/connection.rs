@@ -10,10 +10,10 @@ use humantime::{format_duration, parse_duration};
 use serde_json::{Map, Value};
 use tokensocket_client::{BuildError, ConnectionError, TokenSocket};
 
-/// How to reach a server.
+/// Where a server is.
 #[derive(Args)]
 #[command(next_help_heading = "Connection")]
-pub(super) struct Connection {
+pub(super) struct Address {
     /// The server: http, https, ws or wss
     #[arg(
         long,
@@ -23,9 +23,6 @@ pub(super) struct Connection {
         hide_env = true
     )]
     url: String,
-    /// Who to be: sent with the token request as the query `user`
-    #[arg(long, value_name = "NAME")]
-    user: Option<String>,
     /// How long to wait for the server, as 500ms, 5s or 2m
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     timeout: Duration,
@@ -35,6 +32,28 @@ pub(super) struct Connection {
     /// Where the server's sockets are
     #[arg(long, value_name = "PATH", default_value = "/sockets", hide_short_help = true)]
     socket_prefix: String,
+}
+
+/// How to reach a server, and as whom.
+#[derive(Args)]
+#[command(next_help_heading = "Connection")]
+pub(super) struct Connection {
+    #[command(flatten)]
+    address: Address,
+    /// Who to be: sent with the token request as the query `user`
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+}
+
+/// Who somebody is to a server.
+#[derive(Default)]
+pub(super) struct Who<'a> {
+    /// The query `user` of the token request.
+    pub(super) user: Option<&'a str>,
+    /// The query `rooms`, with commas between them.
+    pub(super) rooms: &'a [String],
+    /// The device's name.
+    pub(super) device: Option<&'a str>,
 }
 
 /// Why there is no connection, or no answer.
@@ -70,23 +89,52 @@ pub(super) enum ConnectError {
 }
 
 impl Connection {
+    /// Connects: see [`Address::open`].
+    pub(super) async fn open(&self, reconnect: bool) -> Result<TokenSocket, ConnectError> {
+        self.address.open(&Who { user: self.user.as_deref(), ..Who::default() }, reconnect).await
+    }
+
+    /// Gives `work` the time that `--timeout` allows.
+    pub(super) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        self.address.in_time(work).await
+    }
+}
+
+impl Address {
     /// Connects. With `reconnect` a lost connection is opened anew for as long as it takes; the first
     /// attempt must succeed all the same.
-    pub(super) async fn open(&self, reconnect: bool) -> Result<TokenSocket, ConnectError> {
+    pub(super) async fn open(&self, who: &Who<'_>, reconnect: bool) -> Result<TokenSocket, ConnectError> {
+        let socket = self.connect(who, reconnect)?;
+        self.ready(&socket).await?;
+        Ok(socket)
+    }
+
+    /// Begins to connect, as [`open`](Self::open) does.
+    pub(super) fn connect(&self, who: &Who<'_>, reconnect: bool) -> Result<TokenSocket, ConnectError> {
         let mut authentication = Map::new();
-        if let Some(user) = &self.user {
-            authentication.insert("user".to_owned(), Value::from(user.as_str()));
+        if let Some(user) = who.user {
+            authentication.insert("user".to_owned(), Value::from(user));
         }
-        let socket = TokenSocket::builder(&self.url)
+        if !who.rooms.is_empty() {
+            authentication.insert("rooms".to_owned(), Value::from(who.rooms.join(",")));
+        }
+        let builder = TokenSocket::builder(&self.url)
             .token_path(&self.token_path)
             .socket_prefix(&self.socket_prefix)
             .authentication(&authentication)
             .connect_timeout(self.timeout)
             .call_timeout(self.timeout)
-            .reconnect(reconnect)
-            .connect()?;
+            .reconnect(reconnect);
+        Ok(who.device.iter().fold(builder, |builder, device| builder.device(*device)).connect()?)
+    }
+
+    /// Waits until it is connected.
+    pub(super) async fn ready(&self, socket: &TokenSocket) -> Result<(), ConnectError> {
         match socket.ready().await {
-            Ok(()) => Ok(socket),
+            Ok(()) => Ok(()),
             Err(why @ (ConnectionError::Refused(_) | ConnectionError::Auth { .. })) => {
                 Err(ConnectError::Refused { url: self.url.clone(), why })
             }

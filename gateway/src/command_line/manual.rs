@@ -26,7 +26,8 @@ pub(super) const SERVE_EXIT_STATUS: Section<'static> = (
     "Exit status",
     "  \
   0  ended by SIGTERM or Ctrl-C, every connection closed in order
-  1  the address cannot be listened on, or a second signal ended it at once
+  1  the address cannot be listened on, the data directory cannot be opened, or a second signal ended it
+     at once
   2  the command line is wrong; nothing was served",
 );
 
@@ -34,8 +35,9 @@ pub(super) const SERVE_EXIT_STATUS: Section<'static> = (
 pub(super) const ENVIRONMENT: Section<'static> = (
     "Environment",
     "  \
-  TOKENSOCKET_URL     the server that call, sub and pub speak to, in place of --url
+  TOKENSOCKET_URL     the server that commands speak to, in place of --url
   TOKENSOCKET_LISTEN  where serve listens, in place of --listen
+  TOKENSOCKET_DATA    where serve keeps things, in place of --data
   RUST_LOG            what is logged, in place of --log
   NO_COLOR            when set, nothing is coloured",
 );

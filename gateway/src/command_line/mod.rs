@@ -5,9 +5,15 @@
 mod bench;
 mod call;
 mod connection;
+mod deliver;
+mod history;
 mod json_argument;
 mod manual;
+mod moment;
+mod position_argument;
+mod presence;
 mod publish;
+mod receive;
 mod serve;
 mod status;
 mod sub;
@@ -20,7 +26,11 @@ use tokio::runtime;
 
 use crate::log;
 
-/// Calls in both directions, publish and subscribe: a TokenSocket server, and a client for terminals.
+/// What serve logs: how the database below it goes about its work is nobody's affair but a debugger's.
+const SERVE_LOG: &str = "info,fjall=warn,lsm_tree=warn";
+
+/// Calls in both directions, publish and subscribe, deliveries that are kept: a TokenSocket server, and a client for
+/// terminals.
 ///
 /// `tokensocket serve` is a server to begin with: nothing to configure, nothing else to install. The
 /// other commands speak to it, or to any other TokenSocket server, from a second terminal.
@@ -38,7 +48,10 @@ use crate::log;
   tokensocket serve
   tokensocket call whoami --user ann
   tokensocket sub news
-  tokensocket pub news '{\"title\":\"It works\"}'"),
+  tokensocket pub news '{\"title\":\"It works\"}'
+  tokensocket history news
+  tokensocket receive order --user ann --device phone
+  tokensocket deliver --user ann order '{\"id\":7}'"),
         manual::EXIT_STATUS,
         manual::ENVIRONMENT,
     ]),
@@ -69,23 +82,35 @@ enum Command {
     Call(call::Call),
     Sub(sub::Sub),
     Pub(publish::Publish),
+    History(history::History),
+    Presence(presence::Presence),
+    Receive(receive::Receive),
+    Deliver(deliver::Deliver),
     Bench(bench::Bench),
 }
 
 impl CommandLine {
     /// Runs the command to its end.
     pub(crate) fn run(self) -> ExitCode {
-        let usual = if matches!(self.command, Command::Serve(_)) { "info" } else { "warn" };
+        let usual = if matches!(self.command, Command::Serve(_)) { SERVE_LOG } else { "warn" };
         log::start(self.log.as_deref().unwrap_or(usual));
         let outcome = match self.command {
             Command::Serve(serve) => block_on(&mut runtime::Builder::new_multi_thread(), serve.run()),
-            Command::Call(call) => block_on(&mut runtime::Builder::new_current_thread(), call.run()),
-            Command::Sub(sub) => block_on(&mut runtime::Builder::new_current_thread(), sub.run()),
-            Command::Pub(publish) => block_on(&mut runtime::Builder::new_current_thread(), publish.run()),
+            Command::Call(call) => as_client(call.run()),
+            Command::Sub(sub) => as_client(sub.run()),
+            Command::Pub(publish) => as_client(publish.run()),
+            Command::History(history) => as_client(history.run()),
+            Command::Presence(presence) => as_client(presence.run()),
+            Command::Receive(receive) => as_client(receive.run()),
+            Command::Deliver(deliver) => as_client(deliver.run()),
             Command::Bench(bench) => bench.run(),
         };
         status::of(outcome)
     }
+}
+
+fn as_client(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    block_on(&mut runtime::Builder::new_current_thread(), command)
 }
 
 fn block_on(

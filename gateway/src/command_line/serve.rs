@@ -1,22 +1,27 @@
 //! `tokensocket serve`: the server.
 //!
-//! In: where to listen. Out: a server that runs until a signal ends it, and on standard output where it
-//! is and what to try next.
+//! In: where to listen, and where to keep things. Out: a server that runs until a signal ends it, and on standard
+//! output where it is and what to try next.
 
 use std::env;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
 use tokensocket_server::AllowedOrigins;
 use tokio::net::TcpListener;
+use tokio::task::spawn_blocking;
 
 use super::manual;
 use crate::signals::Signals;
+use crate::storage::Storage;
 use crate::{open, open_files, serving};
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:1337";
+const DEFAULT_DATA: &str = "tokensocket-data";
+const DATA_VARIABLE: &str = "TOKENSOCKET_DATA";
 
 /// Runs a server
 ///
@@ -25,15 +30,20 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:1337";
 /// calls in flight may finish, and every connection is closed in order. A second signal ends it at once.
 ///
 /// Without configuration it issues a token to anybody who asks, under the name that the query `user`
-/// gives. Whoever has a token may call every action, and follow and publish on every channel. Therefore
-/// it listens on this machine only, and refuses any other address unless --open-to-anybody says that
-/// this is meant.
+/// gives, for a member of the rooms that `rooms` lists with commas between them. Whoever has a token may
+/// call every action, follow and publish on every channel, and deliver to everybody. Therefore it listens
+/// on this machine only, and refuses any other address unless --open-to-anybody says that this is meant.
+///
+/// Every channel keeps its last 100 publications for a day, and says who is there. Deliveries are kept for
+/// each device that was connected within the last hour, until it acknowledges them. Histories and
+/// deliveries lie in a directory, and survive the server, however it ends: see --data.
 ///
 /// Opened in a browser, its address shows a console: calls with their answers and times, channels, and the
 /// actions that the server may call on the page. Two tabs see each other and call each other.
 ///
 /// It has some actions to begin with: `echo` answers with its argument, `time` with the server's time,
-/// `whoami` with the caller's name, socket and channels, `actions` with the names of all. `sockets.call`
+/// `whoami` with the caller's name, socket and channels, `actions` with the names of all; `deliver` keeps an
+/// event for devices. `sockets.call`
 /// calls an action of the client: the caller's own, or one of another socket that offers it to others by
 /// `sockets.offer`; `sockets.list` says who offers what. A client that offers nothing is called by nobody
 /// but itself.
@@ -44,7 +54,8 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:1337";
 #[command(after_long_help = manual::sections(&[
     ("Examples", "  \
   tokensocket serve
-  tokensocket serve --listen 127.0.0.1:0 --log debug
+  tokensocket serve --data /var/lib/tokensocket
+  tokensocket serve --listen 127.0.0.1:0 --in-memory --log debug
   tokensocket serve --allow-origin http://localhost:3000"),
     manual::SERVE_EXIT_STATUS,
     manual::ENVIRONMENT,
@@ -60,6 +71,16 @@ pub(super) struct Serve {
         value_parser = address
     )]
     listen: SocketAddr,
+    /// Where to keep histories and deliveries: a directory, which is made if it is not there [default:
+    /// tokensocket-data]
+    ///
+    /// What is published or delivered is on the disk before that is answered. One server has a directory open
+    /// at a time. What is damaged in it is put aside, and said, and whoever may miss something is told.
+    #[arg(long, value_name = "DIRECTORY", conflicts_with = "in_memory")]
+    data: Option<PathBuf>,
+    /// Keep histories and deliveries in memory, only as long as the server runs
+    #[arg(long)]
+    in_memory: bool,
     /// Allow an address that other machines can reach, although everybody gets a token
     ///
     /// For a container or a network of one's own, where everybody who can reach the server may use it.
@@ -76,7 +97,7 @@ pub(super) struct Serve {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{0} can be reached from other machines, and without configuration everybody gets a token: they could \
-     call every action, and read and publish on every channel.\nListen on this machine only, as with \
+     call every action, read and publish on every channel, and deliver to every device.\nListen on this machine only, as with \
      --listen 127.0.0.1:{port}, or add --open-to-anybody if this is meant.",
     port = .0.port()
 )]
@@ -88,24 +109,38 @@ impl Serve {
         if public && !self.open_to_anybody {
             return Err(PublicAddress(self.listen).into());
         }
+        let folder = self.folder();
         let origins = match self.allow_origin {
             none if none.is_empty() => AllowedOrigins::any(),
             some => AllowedOrigins::named(some),
         };
         let files = open_files::raise_limit();
-        let server = open::build(origins)?;
         let listener = TcpListener::bind(self.listen).await.with_context(|| {
             format!("cannot listen on {}; --listen takes another address or port", self.listen)
         })?;
         let signals = Signals::new().context("cannot wait for signals")?;
         tracing::debug!(files, "the limit of open files, and so of connections");
-        greet(listener.local_addr()?, public)?;
-        Ok(serving::serve(server, listener, signals).await?)
+        let storage = match folder {
+            Some(folder) => spawn_blocking(|| Storage::open(folder)).await??,
+            None => Storage::InMemory,
+        };
+        let server = open::build(origins, &storage)?;
+        greet(listener.local_addr()?, public, &storage)?;
+        let served = serving::serve(server, listener, signals).await;
+        spawn_blocking(|| storage.close()).await?;
+        Ok(served?)
+    }
+
+    /// Where things are kept; `None`: in memory.
+    fn folder(&self) -> Option<PathBuf> {
+        let named = || env::var_os(DATA_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let folder = || self.data.clone().or_else(named).unwrap_or_else(|| DEFAULT_DATA.into());
+        (!self.in_memory).then(folder)
     }
 }
 
 /// Says where the server is and what to try next.
-fn greet(address: SocketAddr, public: bool) -> io::Result<()> {
+fn greet(address: SocketAddr, public: bool, storage: &Storage) -> io::Result<()> {
     let reach = if public {
         "Everybody who can reach this address gets a token: nothing is configured, and --open-to-anybody was \
          given."
@@ -123,6 +158,7 @@ fn greet(address: SocketAddr, public: bool) -> io::Result<()> {
         out,
         "listening on http://{address}
 {reach}
+{storage}
 
 Open {page} in a browser for a console, or try in a second terminal:
   {program} call whoami --user ann{url}
@@ -130,6 +166,8 @@ Open {page} in a browser for a console, or try in a second terminal:
   {program} sub news{url}
 and while that runs, in a third:
   {program} pub news '{{\"title\":\"It works\"}}'{url}
+What was published is kept:
+  {program} history news{url}
 
 Ctrl-C ends the server.
 "

@@ -10,6 +10,7 @@ use tokensocket_client::{Error, RpcError};
 use super::connection::ConnectError;
 use super::json_argument::JsonArgumentError;
 use super::serve::PublicAddress;
+use super::sub::SinceOfSeveral;
 
 const FAILED: u8 = 1;
 const WRONG_COMMAND_LINE: u8 = 2;
@@ -33,7 +34,8 @@ fn number(error: &anyhow::Error) -> u8 {
     error
         .chain()
         .find_map(|cause| {
-            if cause.is::<PublicAddress>() || cause.is::<JsonArgumentError>() {
+            if cause.is::<PublicAddress>() || cause.is::<JsonArgumentError>() || cause.is::<SinceOfSeveral>()
+            {
                 return Some(WRONG_COMMAND_LINE);
             }
             if let Some(error) = cause.downcast_ref::<ConnectError>() {

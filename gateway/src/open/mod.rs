@@ -1,25 +1,35 @@
 //! The server that runs while nothing is configured: open to anybody who can reach it.
 //!
-//! In: the origins whose pages may ask for tokens. Out: a server that gives everybody a token, with a few
-//! actions to try. It must not know where it listens; who may reach it is the affair of `serve`.
+//! In: the origins whose pages may ask for tokens, and where things are kept. Out: a server that gives everybody a
+//! token, keeps every channel's history and presence, delivers to devices, and has a few actions to try. It must not
+//! know where it listens; who may reach it is the affair of `serve`.
 
+mod deliver;
 mod sockets;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokensocket_server::{
-    Actions, AllowedOrigins, Auth, BuildError, Channel, Data, Identity, RawJson, RpcError, Server, Socket,
-    TokenRequest,
+    Actions, AllowedOrigins, Auth, BuildError, Channel, ChannelOptions, Data, History, Identity, Presence,
+    RawJson, RpcError, Server, Socket, TokenRequest,
 };
 
+use crate::storage::Storage;
 use sockets::Offers;
 
 /// Where it issues tokens.
 pub(crate) const TOKEN_PATH: &str = "/socket/token";
 /// Where its sockets are.
 pub(crate) const SOCKET_PREFIX: &str = "/sockets";
+
+/// How many publications a channel keeps: what a page that opens wants to show, and a night of a quiet channel.
+const HISTORY_COUNT: usize = 100;
+/// For how long.
+const HISTORY_AGE: Duration = Duration::from_hours(24);
+/// Who gives no name. It is no user, since all of them would be the same one.
+const NOBODY: &str = "anonymous";
 
 /// Who holds a token here: a name that nobody has checked.
 #[derive(Serialize, Deserialize)]
@@ -28,18 +38,19 @@ struct Visitor {
 }
 
 /// Builds the server. Nothing runs yet.
-pub(crate) fn build(origins: AllowedOrigins) -> Result<Server, BuildError> {
+pub(crate) fn build(origins: AllowedOrigins, storage: &Storage) -> Result<Server, BuildError> {
     let offers = Offers::default();
-    Server::builder()
-        .authenticate(|request: TokenRequest| async move {
-            let user = request.query("user").unwrap_or_else(|| "anonymous".to_owned());
-            Ok(Identity::new(Visitor { user }))
-        })
+    let builder = Server::builder()
+        .authenticate(|request: TokenRequest| async move { Ok(identity(&request)) })
         .token_path(TOKEN_PATH)
         .socket_prefix(SOCKET_PREFIX)
         .allowed_origins(origins)
         .state(offers.clone())
         .actions(actions())
+        .channels(">", channels())
+        .on_subscribe_pattern(|_, _| async { Ok(()) })
+        .on_history(|_, _| async { Ok(()) })
+        .on_presence(|_, _| async { Ok(()) })
         .on_authenticate(|socket| async move {
             tracing::debug!(socket = %socket.id(), identity = %socket.identity().data(), "connected");
             Ok(())
@@ -49,8 +60,24 @@ pub(crate) fn build(origins: AllowedOrigins) -> Result<Server, BuildError> {
             async move {
                 tracing::debug!(socket = %socket.id(), %close, "disconnected");
             }
-        })
-        .build()
+        });
+    storage.serve(builder).build()
+}
+
+/// What every channel does.
+fn channels() -> ChannelOptions {
+    let history = History::new(HISTORY_COUNT, HISTORY_AGE);
+    ChannelOptions::new().history(history).presence(Presence::new().announce())
+}
+
+/// Who asks is whom it says: `?user=ann&rooms=kitchen,garden`.
+fn identity(request: &TokenRequest) -> Identity {
+    let Some(user) = request.query("user").filter(|user| !user.is_empty()) else {
+        return Identity::new(Visitor { user: NOBODY.to_owned() });
+    };
+    let rooms = request.query("rooms").unwrap_or_default();
+    let rooms = rooms.split(',').map(str::trim).filter(|room| !room.is_empty());
+    Identity::new(Visitor { user: user.clone() }).user(user).rooms(rooms)
 }
 
 fn actions() -> Actions {
@@ -61,6 +88,7 @@ fn actions() -> Actions {
             Ok::<_, RpcError>(humantime::format_rfc3339_millis(SystemTime::now()).to_string())
         })
         .action("whoami", whoami)
+        .action("deliver", deliver::deliver)
         .nest("sockets", sockets::actions())
 }
 

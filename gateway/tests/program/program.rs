@@ -1,5 +1,6 @@
 //! The program as a child process.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -32,15 +33,26 @@ impl Program {
         Self::spawn(Command::new(env!("CARGO_BIN_EXE_tokensocket")).args(arguments))
     }
 
+    /// In a working directory, with variables of the environment.
+    pub(crate) fn start_in(folder: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tokensocket"));
+        Self::spawn_with(command.args(arguments).current_dir(folder), variables)
+    }
+
     /// What a shell makes of a line.
     pub(crate) fn shell(line: &str) -> Self {
         Self::spawn(Command::new("sh").args(["-c", line]))
     }
 
     fn spawn(command: &mut Command) -> Self {
-        for variable in ["TOKENSOCKET_URL", "TOKENSOCKET_LISTEN", "RUST_LOG"] {
+        Self::spawn_with(command, &[])
+    }
+
+    fn spawn_with(command: &mut Command, variables: &[(&str, &str)]) -> Self {
+        for variable in ["TOKENSOCKET_URL", "TOKENSOCKET_LISTEN", "TOKENSOCKET_DATA", "RUST_LOG"] {
             command.env_remove(variable);
         }
+        command.envs(variables.iter().copied());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -119,7 +131,16 @@ impl Gateway {
     }
 
     pub(crate) async fn at(address: &str) -> Self {
-        Self::of(Program::start(&["serve", "--listen", address])).await
+        Self::with(&["--in-memory", "--listen", address]).await
+    }
+
+    /// Keeps things in a directory.
+    pub(crate) async fn keeping_in(folder: &Path) -> Self {
+        Self::with(&["--data", folder.to_str().unwrap(), "--listen", "127.0.0.1:0"]).await
+    }
+
+    pub(crate) async fn with(options: &[&str]) -> Self {
+        Self::of(Program::start(&[&["serve"], options].concat())).await
     }
 
     pub(crate) async fn of(mut program: Program) -> Self {
