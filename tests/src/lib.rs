@@ -13,10 +13,14 @@
     reason = "a test stops at what it does not expect"
 )]
 
+pub mod device;
+pub mod gate;
 pub mod http;
+pub mod keeper;
 pub mod limit;
 pub mod native;
 pub mod node;
+pub mod open_files;
 pub mod program;
 pub mod proxy;
 pub mod redis;

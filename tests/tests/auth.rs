@@ -135,8 +135,7 @@ async fn a_hello_is_answered_with_the_session() {
     client.send(json!({ "rpc": "auth", "token": token, "uuid": "1", "client": hello() })).await;
     let answer = client.next().await;
     let id = node.server.sockets()[0].id().to_string();
-    let session =
-        json!({ "id": id, "ping_ms": 7000, "max_message_bytes": 5000, "features": ["cancel", "reconnect"] });
+    let session = json!({ "id": id, "ping_ms": 7000, "max_message_bytes": 5000, "features": ["cancel", "reconnect", "history", "presence", "delivery"] });
     assert_eq!(
         answer,
         json!({ "rpc": "auth", "token": token, "uuid": "1", "session": session, "resp": "success" })

@@ -10,6 +10,7 @@ mod bench;
 mod bundle;
 mod layers;
 mod report;
+mod simulate;
 mod test;
 mod workspace;
 
@@ -36,6 +37,9 @@ enum Command {
     /// Build and run the load generator; all arguments, --help too, are passed on
     #[command(disable_help_flag = true)]
     Bench(bench::Arguments),
+    /// Simulate worlds by their seeds; all arguments, --help too, are passed on
+    #[command(disable_help_flag = true)]
+    Simulate(simulate::Arguments),
     /// Build the browser client and its npm package, in js-dist/dist
     Bundle(bundle::Arguments),
 }
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&workspace, &arguments),
         Command::Layers => layers::run(&workspace),
         Command::Bench(arguments) => bench::run(&workspace, &arguments),
+        Command::Simulate(arguments) => simulate::run(&workspace, &arguments),
         Command::Bundle(arguments) => bundle::run(&workspace, &arguments),
     });
     match outcome {

@@ -75,10 +75,10 @@ pub(crate) fn summary(lines: &[Line]) {
             Outcome::NotRun => String::new(),
             Outcome::Passed | Outcome::Failed => seconds(line.took),
         };
-        println!("   {:<8} {style}{word:<8}{style:#} {took:>9}", line.step);
+        println!("   {:<10} {style}{word:<8}{style:#} {took:>9}", line.step);
     }
     let total = lines.iter().map(|line| line.took).sum();
-    println!("   {:<8} {:<8} {:>9}", "total", "", seconds(total));
+    println!("   {:<10} {:<8} {:>9}", "total", "", seconds(total));
 }
 
 fn seconds(time: Duration) -> String {

@@ -13,6 +13,7 @@ mod deny;
 mod docs;
 mod fmt;
 mod npm;
+mod simulation;
 mod tests;
 mod tools;
 
@@ -43,6 +44,8 @@ pub(crate) enum Step {
     Bundle,
     /// All tests, then the examples in the documentation
     Tests,
+    /// Ten thousand simulated worlds with everything that can go wrong
+    Simulation,
     /// The npm package in a real Chromium
     Browser,
     /// Instructions per call and per delivery, as tests/costs.toml says
@@ -62,6 +65,7 @@ impl Step {
             Self::Npm => "npm",
             Self::Bundle => "bundle",
             Self::Tests => "tests",
+            Self::Simulation => "simulation",
             Self::Browser => "browser",
             Self::Costs => "costs",
         }
@@ -79,6 +83,7 @@ impl Step {
             Self::Npm => "npm packages for the tests",
             Self::Bundle => "the committed npm package is what its sources say",
             Self::Tests => "all tests, then the documentation's examples",
+            Self::Simulation => "ten thousand worlds in virtual time",
             Self::Browser => "the npm package in a real Chromium",
             Self::Costs => "instructions per call and per delivery",
         }
@@ -100,6 +105,7 @@ impl Step {
             }
             Self::Bundle => "run `cargo xtask bundle` and commit js-dist/dist",
             Self::Tests => "mend what failed; the failing tests are listed above",
+            Self::Simulation => "replay the seed named above: `cargo xtask simulate --seed N`",
             Self::Browser => {
                 "mend what failed; one suite alone: `npm test --prefix tests/browser -- NAME`, see its README"
             }
@@ -121,6 +127,7 @@ impl Step {
             Self::Npm => npm::run(workspace),
             Self::Bundle => bundle::run(workspace),
             Self::Tests => tests::run(workspace),
+            Self::Simulation => simulation::run(workspace),
             Self::Browser => browser::run(workspace),
             Self::Costs => costs::run(workspace),
         }
