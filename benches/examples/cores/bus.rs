@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use tokensocket_server::{Broker, BrokerError, BrokerHandler, Channel, Control, Publication, RawJson};
+use tokensocket_server::{
+    Broker, BrokerError, BrokerHandler, Channel, Control, History, HistoryPage, HistoryQuery, Publication,
+    Publish, Published, RawJson, Timestamp,
+};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
@@ -81,8 +84,20 @@ impl Broker for Seat {
         Ok(())
     }
 
-    fn publish(&self, publication: Publication) -> BoxFuture<'_, Result<(), BrokerError>> {
-        self.send(Message::Publication(publication))
+    fn publish(&self, publish: Publish) -> BoxFuture<'_, Result<Published, BrokerError>> {
+        let Publish { channel, message, .. } = publish;
+        let publication = Publication { channel, message, position: None };
+        self.send(Message::Publication(publication)).map(|sent| sent.map(|()| Published::default())).boxed()
+    }
+
+    fn history(
+        &self,
+        _: &Channel,
+        _: &History,
+        _: HistoryQuery,
+        _: Timestamp,
+    ) -> BoxFuture<'_, Result<HistoryPage, BrokerError>> {
+        ready(Err(BrokerError::Unsupported("no history".to_owned()))).boxed()
     }
 
     fn broadcast(&self, message: RawJson) -> BoxFuture<'_, Result<(), BrokerError>> {

@@ -39,6 +39,13 @@ pub(super) fn cores_program() -> Result<PathBuf, CompareError> {
     pick(&mut build(command)?, "cores")
 }
 
+/// Builds the example `durable` and says where it is.
+pub(super) fn durable_program() -> Result<PathBuf, CompareError> {
+    let mut command = cargo(&benches().join("../Cargo.toml"));
+    command.args(["--package", "tokensocket-benches", "--example", "durable"]);
+    pick(&mut build(command)?, "durable")
+}
+
 /// Builds the peers written in Rust: name to program.
 pub(super) fn rust_peers() -> Result<HashMap<String, PathBuf>, CompareError> {
     build(cargo(&benches().join("peers-rust/Cargo.toml")))

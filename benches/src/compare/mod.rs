@@ -16,6 +16,7 @@ mod args;
 mod build;
 mod certificate;
 mod cores;
+mod durable;
 mod error;
 mod facts;
 mod in_process;
@@ -45,6 +46,9 @@ use std::path::Path;
 /// Runs the comparison that `arguments` ask for, keeps its record, and returns
 /// its tables as text. Blocks until all of it is done.
 pub fn run(arguments: &CompareArgs) -> Result<String, CompareError> {
+    if arguments.only.iter().any(|name| name == durable::NAME) {
+        return durable::run(arguments);
+    }
     let record = if let Some(path) = &arguments.from {
         Record::read(path)?
     } else {
