@@ -183,16 +183,32 @@ async fn whatever_was_promised_is_there_however_often_the_server_is_killed() {
         let before = promised.to("ann");
         until("what was promised to one who was away", || away.has_all(&before)).await;
         drop(socket);
-        let time = rand::rng().random_range(0..120);
+        let time = rand::rng().random_range(0..60);
         tokio::time::sleep(Duration::from_millis(time)).await;
     }
     promised.note(keeper.kill());
     orders.callers = 0;
     let keeper = Keeper::start(PROGRAM, &orders);
 
-    for (user, _, handed) in &live {
+    for (user, socket, handed) in &live {
         let all = promised.to(user);
-        until(&format!("all that was promised to {user}"), || handed.has_all(&all)).await;
+        let arriving = timeout(PATIENCE, async {
+            while !handed.has_all(&all) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        if arriving.await.is_err() {
+            let mut missing: Vec<_> = all.difference(&handed.all().into_iter().collect()).copied().collect();
+            missing.sort_unstable_by_key(|said| said.1);
+            panic!(
+                "{user} is {:?}, was handed {}, and never {} of {} that were promised: {:?}",
+                socket.state(),
+                handed.all().len(),
+                missing.len(),
+                all.len(),
+                missing.iter().take(10).collect::<Vec<_>>(),
+            );
+        }
         assert!(is_in_order(&handed.all()), "{user} was handed something twice, or out of order");
     }
     let published: HashSet<Said> = promised.published.keys().copied().collect();

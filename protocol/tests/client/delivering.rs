@@ -290,6 +290,22 @@ fn an_acknowledgement_that_the_store_could_not_take_is_sent_again() {
 }
 
 #[test]
+fn nothing_overtakes_an_acknowledgement_that_the_store_could_not_take() {
+    let mut driver = greeted();
+    driver.deliver(1);
+    let id = driver.told()[0].1;
+    driver.acknowledge(id);
+    let sent = driver.sent.pop().unwrap();
+    driver.answer(&sent, &json!({ "error": "busy", "code": "overloaded" }));
+    driver.deliver(2);
+    let id = driver.told()[0].1;
+    driver.acknowledge(id);
+    assert!(driver.acknowledged().is_empty());
+    driver.pass(SECOND);
+    assert_eq!(driver.acknowledged(), [json!({ "id": 1 }), json!({ "id": 2 })]);
+}
+
+#[test]
 fn a_resync_is_told_once_and_acknowledged_when_it_is_handled() {
     let mut driver = greeted();
     driver.resync(1);

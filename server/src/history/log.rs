@@ -290,6 +290,16 @@ mod tests {
     }
 
     #[test]
+    fn one_on_which_nothing_was_published_goes_soon() {
+        let day = History::new(5, Duration::from_hours(24));
+        let mut log = Log::new(epoch(1), day.clone(), Timestamp(0));
+        assert!(!log.is_forgotten(Timestamp(300_000)));
+        assert!(log.is_forgotten(Timestamp(300_001)));
+        log.append(Timestamp(1000), 1, 1, &day);
+        assert!(!log.is_forgotten(Timestamp(300_001)));
+    }
+
+    #[test]
     fn a_restored_log_is_the_same() {
         let mut before = log(7);
         before.trim(Timestamp(7000));

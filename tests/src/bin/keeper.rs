@@ -1,7 +1,7 @@
 //! A server that keeps deliveries and history on a disk, delivers and publishes by itself, and says what it has
 //! promised: for tests that kill it.
 //!
-//! In: one argument, JSON: [`Orders`](tokensocket_tests::keeper::Orders). Out: on standard output, line by line, where
+//! In: one argument, JSON: [`Orders`]. Out: on standard output, line by line, where
 //! it listens, each `deliver` and each `publish` that has returned, and what its store said of damage. It ends when its
 //! standard input does, or when it is killed.
 
