@@ -46,7 +46,7 @@ interface Letter {
 type Handle = (letter: Letter) => Promise<boolean> | undefined;
 
 /** How many may wait. The server keeps what is beyond that, and sends it again after the next reconnect. */
-const MOST = 10_000;
+const MOST = 100_000;
 
 export class Deliveries {
   #handles = new Map<string | undefined, Handle>();

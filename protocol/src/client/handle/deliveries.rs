@@ -13,7 +13,7 @@ use crate::threads::MaybeSend;
 
 /// How many may wait, and how many bytes of arguments. The server keeps what is beyond that, and sends it again after
 /// the next reconnect.
-const MAX_WAITING: usize = 10_000;
+const MAX_WAITING: usize = 100_000;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 #[derive(Debug)]
