@@ -25,6 +25,10 @@ use clap::{Parser, Subcommand};
 
 use load::{Failure, Figure, Target};
 
+/// The gateway's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures one store.
 #[derive(Parser)]
 struct Arguments {

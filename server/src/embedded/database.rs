@@ -1,4 +1,5 @@
-//! The database: fjall, with one keyspace for all records.
+//! The database: fjall, with a keyspace for entries that stand together with their messages, which come and go in
+//! the order of time, and one for all other records.
 //!
 //! In: batches of writes. Out: that they are kept, and what was kept. Knows keys and values, not what they mean.
 //! Every error of the engine, and every panic of it while it reads damaged files, ends here.
@@ -9,25 +10,57 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use fjall::config::FilterPolicy;
 use fjall::{Database as Fjall, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::options::{Durability, EmbeddedOptions};
 use super::record::{self, Write};
 use crate::store::StoreError;
 
-/// The keyspace's name.
-const RECORDS: &str = "records";
+/// The keyspaces' names, in the order in which they are made.
+const NAMES: [&str; 2] = ["records", "lone"];
 /// A batch of the database is no larger than this, as far as operations allow.
 pub(super) const BATCH: usize = 8 << 20;
 
 /// An open database.
 pub(super) struct Database {
     /// Dropped before the engine.
-    records: Keyspace,
+    keyspaces: Keyspaces,
     engine: Fjall,
     mode: PersistMode,
     /// Counts the writes.
     number: u64,
+}
+
+/// Where the records are.
+#[derive(Clone)]
+pub(super) struct Keyspaces {
+    records: Keyspace,
+    lone: Keyspace,
+}
+
+impl Keyspaces {
+    fn of(&self, key: &[u8]) -> &Keyspace {
+        if key.first() == Some(&record::LONE_ENTRY) { &self.lone } else { &self.records }
+    }
+
+    /// The value at a key, by whichever way it can be read.
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+        let keyspace = self.of(key);
+        match guarded(|| keyspace.get(key)) {
+            Ok(value) => Ok(value.map(|value| value.to_vec())),
+            // What helps to find a key quickly may be what is damaged.
+            Err(_) => guarded(|| {
+                let found = keyspace.range(key..=key).next().map(fjall::Guard::into_inner).transpose()?;
+                Ok(found.map(|(_, value)| value.to_vec()))
+            }),
+        }
+    }
+}
+
+/// The number that the engine gives the keyspace of a key.
+pub(super) fn keyspace_number(key: &[u8]) -> u64 {
+    if key.first() == Some(&record::LONE_ENTRY) { 2 } else { 1 }
 }
 
 /// Why the engine did not do something.
@@ -111,22 +144,27 @@ impl Gap {
 impl Database {
     /// Opens or makes the database in a folder.
     pub(super) fn open(folder: &Path, options: &EmbeddedOptions) -> Result<Self, Failure> {
-        let (engine, records) = guarded(|| {
+        let (engine, keyspaces) = guarded(|| {
             let engine = Fjall::builder(folder)
                 .cache_size(options.cache)
                 .worker_threads(1)
                 .max_journaling_size((4 * options.write_buffer).max(64 << 20))
                 .open()?;
-            let records = engine.keyspace(RECORDS, || {
-                KeyspaceCreateOptions::default().max_memtable_size(options.write_buffer)
-            })?;
-            Ok((engine, records))
+            // What is looked for is there, as a rule.
+            let settings = || {
+                KeyspaceCreateOptions::default()
+                    .max_memtable_size(options.write_buffer)
+                    .filter_policy(FilterPolicy::disabled())
+            };
+            let [records, lone] = NAMES.map(|name| engine.keyspace(name, settings));
+            let keyspaces = Keyspaces { records: records?, lone: lone? };
+            Ok((engine, keyspaces))
         })?;
         let mode = match options.durability {
             Durability::Synced => PersistMode::SyncData,
             Durability::Written => PersistMode::Buffer,
         };
-        Ok(Self { records, engine, mode, number: 0 })
+        Ok(Self { keyspaces, engine, mode, number: 0 })
     }
 
     /// Goes on counting writes behind this one.
@@ -135,8 +173,8 @@ impl Database {
     }
 
     /// What reads values besides the writer.
-    pub(super) fn records(&self) -> Keyspace {
-        self.records.clone()
+    pub(super) fn keyspaces(&self) -> Keyspaces {
+        self.keyspaces.clone()
     }
 
     /// Keeps writes, in few batches, each of them whole or not at all.
@@ -168,9 +206,9 @@ impl Database {
                 Some(value) => {
                     self.number += 1;
                     record::seal(self.number, value);
-                    batch.insert(&self.records, &**key, &**value);
+                    batch.insert(self.keyspaces.of(key), &**key, &**value);
                 }
-                None => batch.remove(&self.records, &**key),
+                None => batch.remove(self.keyspaces.of(key), &**key),
             }
         }
         guarded(|| batch.commit())
@@ -180,7 +218,7 @@ impl Database {
     pub(super) fn put_all(&mut self, pairs: &[Pair]) -> Result<(), Failure> {
         let mut batch = self.engine.batch().durability(Some(PersistMode::Buffer));
         for (key, value) in pairs {
-            batch.insert(&self.records, &**key, &**value);
+            batch.insert(self.keyspaces.of(key), &**key, &**value);
         }
         guarded(|| batch.commit())
     }
@@ -195,74 +233,76 @@ impl Database {
         &self,
         mut each: impl FnMut(&[u8], &[u8]) -> Result<(), Failure>,
     ) -> Result<Vec<Gap>, Failure> {
+        let border = Some(vec![record::LONE_ENTRY]);
+        let Keyspaces { records, lone } = &self.keyspaces;
         let mut gaps = Vec::new();
-        let mut from = Bound::Unbounded;
-        loop {
-            let mut last: Option<Vec<u8>> = match &from {
-                Bound::Excluded(key) | Bound::Included(key) => Some(Vec::clone(key)),
-                Bound::Unbounded => None,
-            };
-            let read = self.scan_from(from, &mut last, &mut each);
-            match read {
-                Ok(()) => return Ok(gaps),
-                Err(Failure::Damaged(_)) => {
-                    let to = self.next_readable(last.as_deref().unwrap_or_default());
-                    gaps.push(Gap { from: last, to: to.clone() });
-                    let Some(to) = to else { return Ok(gaps) };
-                    from = Bound::Included(to);
+        for (keyspace, first, end) in [(records, None, &border), (lone, border.clone(), &None)] {
+            let mut from = Bound::Unbounded;
+            let mut last = first;
+            loop {
+                match scan_from(keyspace, from, &mut last, &mut each) {
+                    Ok(()) => break,
+                    Err(Failure::Damaged(_)) => {
+                        let to = next_readable(keyspace, last.as_deref().unwrap_or_default());
+                        gaps.push(Gap { from: last.clone(), to: to.clone().or_else(|| end.clone()) });
+                        let Some(to) = to else { break };
+                        from = Bound::Included(to.clone());
+                        last = Some(to);
+                    }
+                    Err(failure) => return Err(failure),
                 }
-                Err(failure) => return Err(failure),
             }
         }
+        Ok(gaps)
     }
+}
 
-    fn scan_from(
-        &self,
-        from: Bound<Vec<u8>>,
-        last: &mut Option<Vec<u8>>,
-        each: &mut impl FnMut(&[u8], &[u8]) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let mut records = guarded(|| Ok(self.records.range::<Vec<u8>, _>((from, Bound::Unbounded))))?;
-        while let Some((key, value)) = guarded(|| records.next().map(fjall::Guard::into_inner).transpose())? {
-            each(&key, &value)?;
-            *last = Some(key.to_vec());
-        }
-        Ok(())
+fn scan_from(
+    keyspace: &Keyspace,
+    from: Bound<Vec<u8>>,
+    last: &mut Option<Vec<u8>>,
+    each: &mut impl FnMut(&[u8], &[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut records = guarded(|| Ok(keyspace.range::<Vec<u8>, _>((from, Bound::Unbounded))))?;
+    while let Some((key, value)) = guarded(|| records.next().map(fjall::Guard::into_inner).transpose())? {
+        each(&key, &value)?;
+        *last = Some(key.to_vec());
     }
+    Ok(())
+}
 
-    /// The first key behind `last` from where on it can be read again.
-    fn next_readable(&self, last: &[u8]) -> Option<Vec<u8>> {
-        // `None`: not readable. `Some(None)`: nothing is there.
-        let first_from = |key: &[u8]| -> Option<Option<Vec<u8>>> {
-            guarded(|| {
-                let mut records = self.records.range::<&[u8], _>(key..);
-                Ok(records.next().map(fjall::Guard::into_inner).transpose()?.map(|(key, _)| key.to_vec()))
-            })
-            .ok()
-        };
-        // Ever larger steps until one leads behind what is damaged; then halves between the last two.
-        let mut low = [last, &[0]].concat();
-        low.resize(low.len().max(24), 0);
-        let mut high = None;
-        for at in (0..low.len()).rev() {
-            let mut next = low[..=at].to_vec();
-            if next[at] == u8::MAX {
-                continue;
-            }
-            next[at] += 1;
-            next.resize(low.len(), 0);
-            if first_from(&next).is_some() {
-                high = Some(next);
-                break;
-            }
-            low = next;
+/// The first key behind `last` from where on it can be read again.
+fn next_readable(keyspace: &Keyspace, last: &[u8]) -> Option<Vec<u8>> {
+    // `None`: not readable. `Some(None)`: nothing is there.
+    let first_from = |key: &[u8]| -> Option<Option<Vec<u8>>> {
+        guarded(|| {
+            let mut records = keyspace.range::<&[u8], _>(key..);
+            Ok(records.next().map(fjall::Guard::into_inner).transpose()?.map(|(key, _)| key.to_vec()))
+        })
+        .ok()
+    };
+    // Ever larger steps until one leads behind what is damaged; then halves between the last two.
+    let mut low = [last, &[0]].concat();
+    low.resize(low.len().max(24), 0);
+    let mut high = None;
+    for at in (0..low.len()).rev() {
+        let mut next = low[..=at].to_vec();
+        if next[at] == u8::MAX {
+            continue;
         }
-        let mut high = high?;
-        while let Some(middle) = halfway(&low, &high) {
-            if first_from(&middle).is_some() { high = middle } else { low = middle }
+        next[at] += 1;
+        next.resize(low.len(), 0);
+        if first_from(&next).is_some() {
+            high = Some(next);
+            break;
         }
-        first_from(&high)?
+        low = next;
     }
+    let mut high = high?;
+    while let Some(middle) = halfway(&low, &high) {
+        if first_from(&middle).is_some() { high = middle } else { low = middle }
+    }
+    first_from(&high)?
 }
 
 /// The number between two, both as many bytes; `None` when they are neighbours.
@@ -281,18 +321,6 @@ fn halfway(low: &[u8], high: &[u8]) -> Option<Vec<u8>> {
         carry = number % 2;
     }
     (middle != low).then_some(middle)
-}
-
-/// The value at a key, by whichever way it can be read.
-pub(super) fn get(records: &Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
-    match guarded(|| records.get(key)) {
-        Ok(value) => Ok(value.map(|value| value.to_vec())),
-        // What helps to find a key quickly may be what is damaged.
-        Err(_) => guarded(|| {
-            let found = records.range(key..=key).next().map(fjall::Guard::into_inner).transpose()?;
-            Ok(found.map(|(_, value)| value.to_vec()))
-        }),
-    }
 }
 
 #[cfg(test)]

@@ -7,12 +7,11 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use fjall::Keyspace;
 use parking_lot::RwLock;
 use tokensocket_protocol::RawJson;
 
 use super::contents::Contents;
-use super::database::{self, Database, Failure};
+use super::database::{self, Database, Failure, Keyspaces};
 use super::folder::{Folder, Opened};
 use super::options::{Durability, EmbeddedError, EmbeddedOptions};
 use super::record::{self, Write};
@@ -55,7 +54,7 @@ pub(super) struct DatabaseDisk {
 
 /// The database as readers see it; nothing while it is being opened.
 #[derive(Default)]
-pub(super) struct Records(RwLock<Option<Keyspace>>);
+pub(super) struct Records(RwLock<Option<Keyspaces>>);
 
 impl Fetch for Records {
     fn args(&self, key: &[u8]) -> Result<Option<RawJson>, StoreError> {
@@ -63,7 +62,7 @@ impl Fetch for Records {
         let Some(records) = &*records else {
             return Err(StoreError::Unavailable("the database is being opened".to_owned()));
         };
-        match database::get(records, key) {
+        match records.get(key) {
             Ok(value) => Ok(value.and_then(|value| record::read_args(&value))),
             Err(Failure::Io(error)) => Err(database::store_error(&error)),
             Err(Failure::Damaged(_) | Failure::Poisoned) => Ok(None),
@@ -78,7 +77,7 @@ impl DatabaseDisk {
     ) -> Result<(Self, Contents, Vec<Damage>), EmbeddedError> {
         let folder = Folder::take(path)?;
         let Opened { database, contents, damage } = folder.open(&options)?;
-        let records = Arc::new(Records(RwLock::new(Some(database.records()))));
+        let records = Arc::new(Records(RwLock::new(Some(database.keyspaces()))));
         Ok((
             Self { folder, options, database: Some(database), records, is_restored: false },
             contents,
@@ -132,7 +131,7 @@ impl Disk for DatabaseDisk {
                 EmbeddedError::Io { source, .. } => database::store_error(&source),
                 other => StoreError::Unavailable(other.to_string()),
             })?;
-        *self.records.0.write() = Some(database.records());
+        *self.records.0.write() = Some(database.keyspaces());
         self.database = Some(database);
         Ok((contents, damage))
     }

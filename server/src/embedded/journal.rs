@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::bytes::Parser;
+use super::database;
 use super::record::{self, Place};
 
 const START: u8 = 1;
@@ -251,7 +252,6 @@ fn whole_batch(bytes: &[u8]) -> Option<(usize, u64)> {
 /// One item as it stands in a journal.
 struct Item<'a> {
     is_value: bool,
-    keyspace: u64,
     key: &'a [u8],
     value: &'a [u8],
     length: usize,
@@ -263,7 +263,7 @@ impl<'a> Item<'a> {
         if parser.u8()? != ITEM {
             return None;
         }
-        let (kind, compression, keyspace) = (parser.u8()?, parser.u8()?, parser.u64()?);
+        let (kind, compression, _) = (parser.u8()?, parser.u8()?, parser.u64()?);
         let (key_length, length, stored) = (parser.u16()?, parser.u32()?, parser.u32()?);
         if kind > 2 || compression != 0 || length != stored || key_length == 0 {
             return None;
@@ -271,7 +271,7 @@ impl<'a> Item<'a> {
         let key = parser.take(usize::from(key_length))?;
         let value = parser.take(usize::try_from(stored).ok()?)?;
         let length = bytes.len() - parser.0.len();
-        Some(Self { is_value: kind == 0, keyspace, key, value, length })
+        Some(Self { is_value: kind == 0, key, value, length })
     }
 
     /// Whether it is a record, whole, at its own key.
@@ -283,22 +283,20 @@ impl<'a> Item<'a> {
     }
 }
 
-/// A record that is put back: keyspace, key, value.
-type Kept = (u64, Vec<u8>, Vec<u8>);
+/// A record that is put back: key, value.
+type Kept = (Vec<u8>, Vec<u8>);
 
 /// What is whole in a damaged part. Deletions in it are not done: none of them has a checksum, and what should be
 /// gone is better there once more than gone what should not be.
 fn salvage(part: &[u8], findings: &mut Findings) -> Vec<Kept> {
     let mut kept = Vec::new();
-    let mut keyspace = None;
     let mut at = 0;
     while at < part.len() {
         let rest = &part[at..];
         if let Some(item) = Item::parse(rest) {
             let follows = rest.get(item.length).is_none_or(|tag| [START, ITEM, END].contains(tag));
             if item.is_whole() {
-                keyspace = Some(item.keyspace);
-                kept.push((item.keyspace, item.key.to_vec(), item.value.to_vec()));
+                kept.push((item.key.to_vec(), item.value.to_vec()));
                 at += item.length;
                 continue;
             }
@@ -310,7 +308,7 @@ fn salvage(part: &[u8], findings: &mut Findings) -> Vec<Kept> {
             if follows && Place::of(item.key).is_some() {
                 // The value says whose it is, if it is whole and the key is not.
                 match sealed(item.value) {
-                    Some((key, value)) => kept.push((item.keyspace, key, value)),
+                    Some(whole) => kept.push(whole),
                     None => findings.lost.push(item.key.to_vec()),
                 }
                 at += item.length;
@@ -328,7 +326,7 @@ fn salvage(part: &[u8], findings: &mut Findings) -> Vec<Kept> {
         let length = record::sealed_length(&rest[skip..]).unwrap_or_default();
         if let Some((key, value)) = sealed(&rest[skip..skip + length]) {
             findings.unknown |= skip > ITEM_HEAD + key.len();
-            kept.push((keyspace.unwrap_or(1), key, value));
+            kept.push((key, value));
         }
         at += skip + length;
     }
@@ -357,9 +355,9 @@ fn write_batch(journal: &mut Vec<u8>, seqno: u64, items: &[Kept]) {
     journal.extend_from_slice(&u32::try_from(items.len()).unwrap_or(u32::MAX).to_le_bytes());
     journal.extend_from_slice(&seqno.to_le_bytes());
     let from = journal.len();
-    for (keyspace, key, value) in items {
+    for (key, value) in items {
         journal.extend_from_slice(&[ITEM, 0, 0]);
-        journal.extend_from_slice(&keyspace.to_le_bytes());
+        journal.extend_from_slice(&database::keyspace_number(key).to_le_bytes());
         journal.extend_from_slice(&u16::try_from(key.len()).unwrap_or(u16::MAX).to_le_bytes());
         let length = u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes();
         journal.extend_from_slice(&length);

@@ -19,7 +19,8 @@ impl Layout {
         let entries = changes.iter().filter(|change| matches!(change, Change::PutEntry { .. })).count();
         let mut writes = Vec::with_capacity(changes.len());
         let mut lone = None;
-        for change in changes.drain(..) {
+        let mut changes = changes.drain(..).peekable();
+        while let Some(change) = changes.next() {
             match change {
                 Change::PutMessage(message) if entries == 1 => lone = Some(message),
                 Change::PutEntry { device, seq, message } => match lone.take() {
@@ -29,8 +30,18 @@ impl Layout {
                     }
                     None => writes.push(record::change(&change, args)),
                 },
-                // It goes with its entry.
-                Change::DeleteMessage { id } if self.0.remove(&id).is_some() => {}
+                Change::DeleteEntry { device, seq } => {
+                    let is_lone = matches!(changes.peek(), Some(Change::DeleteMessage { id })
+                        if self.0.get(id) == Some(&(device, seq)));
+                    // It goes with its message.
+                    if !is_lone {
+                        writes.push(record::change(&change, args));
+                    }
+                }
+                Change::DeleteMessage { id } => match self.0.remove(&id) {
+                    Some((device, _)) => writes.push(record::delete_lone_entry(id, device)),
+                    None => writes.push(record::change(&change, args)),
+                },
                 _ => writes.push(record::change(&change, args)),
             }
         }
@@ -40,7 +51,7 @@ impl Layout {
     /// The key at which a message's arguments are.
     pub(super) fn key(&self, message: u64) -> Vec<u8> {
         match self.0.get(&message) {
-            Some(&(device, seq)) => record::entry_key(device, seq),
+            Some(&(device, _)) => record::lone_entry_key(message, device),
             None => record::message_key(message),
         }
     }

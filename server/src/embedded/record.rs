@@ -34,8 +34,9 @@ const KEY: u8 = 5;
 const CHANNEL: u8 = 6;
 pub(super) const PUBLICATION: u8 = 7;
 const PUBLICATION_KEY: u8 = 8;
-/// An entry with its message, which stands in no other queue: at an entry's key.
-const LONE_ENTRY: u8 = 9;
+/// An entry with its message, which stands in no other queue. Its key begins with the message's id, so what is
+/// written goes behind all that was written, which costs an LSM tree the least.
+pub(super) const LONE_ENTRY: u8 = 9;
 
 /// One write: a value put at a key, or the key's end.
 #[derive(Debug, Clone)]
@@ -80,6 +81,7 @@ pub(super) enum Place {
     Device(u64),
     Message,
     Entry(u64),
+    LoneEntry(u64),
     Key,
     Channel(u64),
     Publication(u64),
@@ -95,6 +97,7 @@ impl Place {
             DEVICE => Self::Device(number()?),
             MESSAGE => Self::Message,
             ENTRY => Self::Entry(number()?),
+            LONE_ENTRY => Self::LoneEntry(u64::from_be_bytes(rest.get(8..16)?.try_into().ok()?)),
             KEY => Self::Key,
             CHANNEL => Self::Channel(number()?),
             PUBLICATION => Self::Publication(number()?),
@@ -128,8 +131,9 @@ fn named(kind: u8, names: &[&str]) -> Vec<u8> {
     key
 }
 
-pub(super) fn entry_key(device: u64, seq: u64) -> Vec<u8> {
-    numbered(ENTRY, &[device, seq])
+/// The key of an entry that stands together with its message.
+pub(super) fn lone_entry_key(message: u64, device: u64) -> Vec<u8> {
+    numbered(LONE_ENTRY, &[message, device])
 }
 
 pub(super) fn message_key(id: u64) -> Vec<u8> {
@@ -170,7 +174,12 @@ pub(super) fn change(change: &Change<()>, args: &str) -> Write {
 /// An entry with its message, which no other queue holds.
 pub(super) fn put_lone_entry(device: u64, seq: u64, message: &Accepted<()>, args: &str) -> Write {
     let body = begin(LONE_ENTRY, 96 + args.len()).u64(device).u64(seq);
-    Write { key: entry_key(device, seq), value: Some(accepted(body, message, args)) }
+    Write { key: lone_entry_key(message.id, device), value: Some(accepted(body, message, args)) }
+}
+
+/// The end of both.
+pub(super) fn delete_lone_entry(message: u64, device: u64) -> Write {
+    Write { key: lone_entry_key(message, device), value: None }
 }
 
 fn device(record: &DeviceRecord) -> Vec<u8> {
@@ -313,7 +322,7 @@ pub(super) fn read(body: &[u8]) -> Option<(Vec<u8>, Record)> {
         LONE_ENTRY => {
             let (device, seq) = (parser.u64()?, parser.u64()?);
             let (message, _) = read_accepted(parser)?;
-            (entry_key(device, seq), Record::LoneEntry { device, seq, message })
+            (lone_entry_key(message.id, device), Record::LoneEntry { device, seq, message })
         }
         KEY => {
             let (key, at) = (parser.shared()?, Timestamp(parser.u64()?));

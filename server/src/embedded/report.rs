@@ -93,7 +93,9 @@ impl Loss {
     pub(super) fn add(&mut self, key: &[u8]) {
         self.records += 1;
         match Place::of(key) {
-            Some(Place::Device(number) | Place::Entry(number)) => self.devices.push(number..=number),
+            Some(Place::Device(number) | Place::Entry(number) | Place::LoneEntry(number)) => {
+                self.devices.push(number..=number);
+            }
             Some(Place::Channel(number) | Place::Publication(number)) => self.channels.push(number..=number),
             // Whoever restores the queues sees which entries have no message, and which users no rooms. Without
             // a key, something may be accepted twice; nothing is missing.
@@ -105,8 +107,9 @@ impl Loss {
     /// All records behind one key and before another, which were both read; without one, to that end.
     pub(super) fn add_between(&mut self, from: Option<&[u8]>, to: Option<&[u8]>) {
         self.records += 1;
-        let first = from.map_or(0, |key| key[0]);
-        let last = to.map_or(u8::MAX, |key| key[0]);
+        let lies_in = |kind: u8| {
+            from.is_none_or(|from| *from < [kind + 1][..]) && to.is_none_or(|to| *to > [kind][..])
+        };
         let number = |key: Option<&[u8]>, kind: u8, otherwise: u64| match key.and_then(Place::of) {
             Some(Place::Entry(number)) if kind == record::ENTRY => number,
             Some(Place::Publication(number)) if kind == record::PUBLICATION => number,
@@ -114,9 +117,13 @@ impl Loss {
         };
         for (kind, ranges) in [(record::ENTRY, &mut self.devices), (record::PUBLICATION, &mut self.channels)]
         {
-            if (first..=last).contains(&kind) {
+            if lies_in(kind) {
                 ranges.push(number(from, kind, 0)..=number(to, kind, u64::MAX));
             }
+        }
+        // Neighbours among them are of any devices.
+        if lies_in(record::LONE_ENTRY) {
+            self.devices.push(0..=u64::MAX);
         }
     }
 }
@@ -137,6 +144,23 @@ mod tests {
         loss.add_between(Some(&entry(3)), Some(&entry(5)));
         assert!([3, 4, 5].into_iter().all(|number| loss.concerns_device(number)));
         assert!(!loss.concerns_device(2) && !loss.concerns_device(6) && !loss.concerns_channel(4));
+    }
+
+    #[test]
+    fn a_gap_among_lone_entries_concerns_every_device() {
+        let mut loss = Loss::default();
+        let key = |message| record::lone_entry_key(message, 7);
+        loss.add_between(Some(&key(1)), Some(&key(3)));
+        assert!(loss.concerns_device(1) && loss.concerns_device(8) && !loss.concerns_channel(7));
+    }
+
+    #[test]
+    fn a_gap_ends_where_a_kind_does() {
+        let mut loss = Loss::default();
+        loss.add_between(Some(&record::delete_publication(9, 1).key), Some(&[record::LONE_ENTRY]));
+        assert!(loss.concerns_channel(10) && !loss.concerns_device(1));
+        loss.add_between(Some(&[record::LONE_ENTRY]), None);
+        assert!(loss.concerns_device(1) && !loss.concerns_channel(8));
     }
 
     #[test]
