@@ -2,7 +2,7 @@
 //!
 //! In: records. Out: what the queues and the broker are restored from, and whom the loss of records concerns.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use tokensocket_protocol::{Position, RawJson};
 
@@ -17,7 +17,7 @@ use crate::timestamp::Timestamp;
 pub(super) struct Contents {
     pub(super) queues: Vec<Change<()>>,
     /// Where messages stand with their only entry.
-    pub(super) lone: HashMap<u64, (u64, u64)>,
+    pub(super) lone: BTreeMap<u64, (u64, u64)>,
     pub(super) channels: BTreeMap<u64, ChannelRecord>,
     /// By the channels' numbers, then by offset.
     pub(super) publications: BTreeMap<u64, BTreeMap<u64, (Timestamp, RawJson)>>,

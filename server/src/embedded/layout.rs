@@ -4,14 +4,15 @@
 //! which halves what most messages cost; one for several devices stands by itself, and their entries name it. Knows
 //! neither queues nor disk.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::record::{self, Write};
 use crate::delivery::queues::Change;
 
-/// Where the messages stand that have a record together with their only entry: device and seq, by their ids.
+/// Where the messages stand that have a record together with their only entry: device and seq, by their ids. Ordered,
+/// since ids ascend: nothing is ever moved to make room, for which a table of a million would have all callers wait.
 #[derive(Debug, Default)]
-pub(super) struct Layout(pub(super) HashMap<u64, (u64, u64)>);
+pub(super) struct Layout(pub(super) BTreeMap<u64, (u64, u64)>);
 
 impl Layout {
     /// What the changes of one operation write. `args` are those of the message that is put, if one is.
