@@ -64,7 +64,8 @@ pub(super) struct Deliveries {
     open: Vec<(DeliveryId, Open)>,
     /// The entries that the user gave back: they count as not told.
     returned: Vec<u64>,
-    batches: Vec<Batch>,
+    /// The one of this connection, until it is acknowledged.
+    batch: Option<Batch>,
     /// The resyncs that the user is done with.
     handled_resyncs: Vec<u64>,
     /// The resyncs of this connection that are not acknowledged, in the order in which they came, and whether the
@@ -110,7 +111,7 @@ impl Deliveries {
         for (_, open) in &mut self.open {
             open.came = Came::NotYet;
         }
-        self.batches.clear();
+        self.batch = None;
         self.resyncs.clear();
         self.retries.clear();
         self.due.clear();
@@ -150,7 +151,7 @@ impl Deliveries {
         let admission = self.admit_as(what, Came::Alone);
         if let Admission::Done = admission {
             match what {
-                What::Entry(entry) => self.due.push(Acknowledge::One(entry)),
+                What::Entry(entry) => self.acknowledge(entry),
                 What::Resync(_) => self.acknowledge_resyncs(),
             }
         }
@@ -160,13 +161,13 @@ impl Deliveries {
     /// A batch was sent. [`admit_in_batch`](Self::admit_in_batch) follows for each entry, then
     /// [`batch_is_read`](Self::batch_is_read).
     pub(super) fn begin_batch(&mut self, last: u64) {
-        self.batches.push(Batch { last, waiting: 0, done: Vec::new(), is_broken: false });
+        self.batch = Some(Batch { last, waiting: 0, done: Vec::new(), is_broken: false });
     }
 
     /// An entry of the batch that came last. Gives its name if the user is to be told.
     pub(super) fn admit_in_batch(&mut self, last: u64, entry: u64) -> Option<DeliveryId> {
         let admission = self.admit_as(What::Entry(entry), Came::InBatch(last));
-        if let Some(batch) = self.batches.last_mut() {
+        if let Some(batch) = &mut self.batch {
             match admission {
                 Admission::Done => batch.add_done(entry),
                 Admission::Tell(_) | Admission::Wait => batch.waiting += 1,
@@ -178,7 +179,7 @@ impl Deliveries {
     pub(super) fn batch_is_read(&mut self, last: u64) {
         // All that was kept is in the batch: what is not will never come again.
         self.returned.retain(|entry| *entry > last);
-        self.acknowledge_batches();
+        self.acknowledge_batch();
     }
 
     fn admit_as(&mut self, what: What, came: Came) -> Admission {
@@ -230,9 +231,9 @@ impl Deliveries {
         }
         match (what, came) {
             (What::Resync(_), Came::Alone) => self.acknowledge_resyncs(),
-            (What::Entry(entry), Came::Alone) if is_done => self.due.push(Acknowledge::One(entry)),
+            (What::Entry(entry), Came::Alone) if is_done => self.acknowledge(entry),
             (What::Entry(entry), Came::InBatch(last)) => {
-                if let Some(batch) = self.batches.iter_mut().find(|batch| batch.last == last) {
+                if let Some(batch) = self.batch.as_mut().filter(|batch| batch.last == last) {
                     batch.waiting = batch.waiting.saturating_sub(1);
                     if is_done {
                         batch.add_done(entry);
@@ -240,23 +241,33 @@ impl Deliveries {
                         batch.is_broken = true;
                     }
                 }
-                self.acknowledge_batches();
+                self.acknowledge_batch();
             }
             _ => {}
         }
     }
 
-    /// Of the batches that the user is done with.
-    fn acknowledge_batches(&mut self) {
-        while let Some(index) = self.batches.iter().position(|batch| batch.waiting == 0) {
-            let Batch { last, done, is_broken, .. } = self.batches.remove(index);
-            if !is_broken {
+    /// What the user is done with in a batch goes first: behind a later one of its event it would look like a loss.
+    fn acknowledge(&mut self, entry: u64) {
+        self.acknowledge_singly();
+        self.due.push(Acknowledge::One(entry));
+    }
+
+    fn acknowledge_singly(&mut self) {
+        if let Some(batch) = &mut self.batch {
+            self.due.extend(batch.done.drain(..).map(Acknowledge::One));
+        }
+    }
+
+    /// Of the batch, if the user is done with it.
+    fn acknowledge_batch(&mut self) {
+        if let Some(Batch { last, waiting: 0, is_broken, .. }) = self.batch {
+            if is_broken {
+                self.acknowledge_singly();
+            } else {
                 self.due.push(Acknowledge::Batch(last));
-                continue;
             }
-            for entry in done {
-                self.due.push(Acknowledge::One(entry));
-            }
+            self.batch = None;
         }
     }
 

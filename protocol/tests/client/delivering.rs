@@ -109,9 +109,33 @@ fn a_batch_is_acknowledged_once_when_all_of_it_is_handled() {
     driver.deliver(8);
     let live = driver.told()[0].1;
     driver.acknowledge(live);
-    assert_eq!(driver.acknowledged(), [json!({ "id": 8 })], "what arrived since is by itself");
+    let in_order = [json!({ "id": 3 }), json!({ "id": 7 }), json!({ "id": 8 })];
+    assert_eq!(driver.acknowledged(), in_order, "what arrived since is by itself, and overtakes nothing");
     driver.acknowledge(told[1].1);
     assert_eq!(driver.acknowledged(), [json!({ "batch": 7 })]);
+}
+
+#[test]
+fn nothing_overtakes_what_is_done_of_a_batch_that_waits() {
+    let mut driver = greeted();
+    driver.deliver(1);
+    let one = driver.told()[0].1;
+    driver.acknowledge(one);
+    driver.again("1");
+    driver.batch(&[1, 2, 3]);
+    let told = driver.told();
+    driver.acknowledge(told[0].1);
+    assert!(driver.acknowledged().is_empty(), "the batch waits for 3");
+    driver.deliver(4);
+    let four = driver.told()[0].1;
+    driver.acknowledge(four);
+    let in_order = [json!({ "id": 1 }), json!({ "id": 2 }), json!({ "id": 4 })];
+    assert_eq!(driver.acknowledged(), in_order);
+    driver.give_back(told[1].1);
+    assert!(
+        driver.acknowledged().is_empty(),
+        "nothing is acknowledged twice, and nothing that was given back"
+    );
 }
 
 #[test]
