@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokensocket_server::{
-    BrokerError, ChannelOptions, History, HistoryError, HistoryQuery, MemoryBroker, Position, PublishError,
-    PublishOptions, Published, RpcError, ServerBuilder,
+    BrokerError, BuildError, ChannelOptions, History, HistoryError, HistoryQuery, MemoryBroker, Position,
+    PublishError, PublishOptions, Published, RpcError, ServerBuilder,
 };
 use tokensocket_tests::node::{Node, builder};
 use tokensocket_tests::wire::{Client, Framing};
@@ -86,18 +86,49 @@ async fn the_server_reads_forward_backward_and_page_by_page() {
 
 #[tokio::test]
 async fn history_is_bounded_in_count_bytes_and_age() {
-    let history = History::new(100, Duration::from_millis(300)).bytes(30);
+    let history = History::new(100, Duration::from_millis(300)).bytes(3 * (10 + 64));
     let node = Node::start(builder().channels("a", ChannelOptions::new().history(history))).await;
     for _ in 0..4 {
         node.server.publish("a", "x".repeat(8)).await.unwrap();
     }
     let read = async || node.server.history("a", HistoryQuery::default()).await.unwrap();
     let offsets: Vec<_> = read().await.publications.iter().map(|kept| kept.offset).collect();
-    assert_eq!(offsets, [2, 3, 4], "three times ten bytes");
+    assert_eq!(offsets, [2, 3, 4], "three times ten bytes, and what stands around them");
     tokio::time::sleep(Duration::from_millis(400)).await;
     let page = read().await;
     assert!(page.publications.is_empty());
     assert_eq!(page.position.offset, 4);
+}
+
+#[tokio::test]
+async fn a_history_of_many_small_messages_is_recovered_within_half_an_outbox() {
+    let history = History::new(100_000, HOUR).bytes(32 << 10);
+    let small = builder().channels("a", ChannelOptions::new().history(history)).outbox(1024, 64 << 10);
+    let node = Node::start(small).await;
+    let mut top = None;
+    for n in 0..5_000 {
+        top = node.server.publish("a", n % 10).await.unwrap().position;
+    }
+    let top = top.unwrap();
+    let kept = node.server.history("a", HistoryQuery::default()).await.unwrap().publications.len() as u64;
+    let mut client = Client::hello(&node).await;
+    let recover = json!({ "epoch": top.epoch, "offset": top.offset - kept });
+    client.start("_subscribe", json!({ "channel": "a", "recover": recover })).await;
+    let told = client.find("the subscription", |message| message["command"] == "subscribe").await;
+    assert_eq!(told["data"]["recovered"], true);
+    assert_eq!(told["data"]["publications"].as_array().unwrap().len() as u64, kept);
+    assert!(told.to_string().len() <= 32 << 10, "{} bytes for {kept} messages", told.to_string().len());
+}
+
+#[test]
+fn a_history_that_an_outbox_does_not_hold_is_refused() {
+    let keeping = |bytes| {
+        let history = History::new(10, HOUR).bytes(bytes);
+        builder().channels("news.>", ChannelOptions::new().history(history)).outbox(1024, 256 << 10).build()
+    };
+    assert!(keeping(128 << 10).is_ok());
+    let error = keeping((128 << 10) + 1).unwrap_err();
+    assert!(matches!(error, BuildError::HistoryTooLarge { outbox: 262_144, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -225,7 +256,7 @@ async fn of_many_publishers_at_once_with_one_key_one_publishes() {
 
 #[tokio::test]
 async fn the_memory_broker_bounds_channels_and_bytes() {
-    let broker = MemoryBroker::new().max_channels(2).max_history_bytes(25);
+    let broker = MemoryBroker::new().max_channels(2).max_history_bytes(2 * (10 + 64) + 5);
     let node = Node::start(keeping(100).broker(broker)).await;
     let publish = async |channel: &str| node.server.publish(channel, "12345678").await;
     publish("news.a").await.unwrap();

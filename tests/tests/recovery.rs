@@ -144,7 +144,7 @@ async fn the_filter_sees_what_is_recovered() {
 #[tokio::test]
 async fn a_slow_follower_whose_oldest_are_dropped_recovers_when_it_comes_back() {
     const COUNT: u64 = 300;
-    let history = History::new(1000, HOUR).bytes(64 << 20);
+    let history = History::new(1000, HOUR).bytes(32 << 20);
     let thinned = builder()
         .channels("news", ChannelOptions::new().history(history))
         .outbox(64, 64 << 20)

@@ -81,10 +81,15 @@ impl ServerBuilder {
         self
     }
 
-    /// Checks the patterns.
+    /// Checks the patterns, and whether what their channels keep can be sent.
     pub(super) fn take_channels(&mut self) -> Result<(), BuildError> {
         let mut channels = Channels::default();
+        let outbox = self.config.outbox_bytes;
         for (pattern, options) in std::mem::take(&mut self.channels) {
+            let history = options.history.as_ref().map_or(0, |history| history.bytes);
+            if history > outbox / 2 {
+                return Err(BuildError::HistoryTooLarge { pattern, history, outbox });
+            }
             match Pattern::new(&pattern) {
                 Ok(pattern) => channels.push(pattern, options),
                 Err(invalid) => return Err(BuildError::InvalidPattern(pattern, invalid)),

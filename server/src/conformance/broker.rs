@@ -234,10 +234,10 @@ async fn history_is_bounded<B: Broker>(bench: Bench<B>) {
     let late = START.after(Duration::from_millis(60_001));
     let page = bench.read_at("a", &three, HistoryQuery::default(), late).await;
     assert_eq!((offsets(&page), page.position), (vec![], last), "by age");
-    let bytes = History::new(100, Duration::from_mins(1)).bytes(3);
+    let bytes = History::new(100, Duration::from_mins(1)).bytes(3 * 65);
     bench.fill("b", &bytes, 5).await;
     let page = bench.read_at("b", &bytes, HistoryQuery::default(), START).await;
-    assert_eq!(offsets(&page), [3, 4, 5], "by bytes");
+    assert_eq!(offsets(&page), [3, 4, 5], "by bytes: one of each message, and 64 around it");
 }
 
 async fn an_empty_channel_has_a_place<B: Broker>(bench: Bench<B>) {

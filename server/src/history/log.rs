@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokensocket_protocol::{Epoch, Position};
 
-use super::{History, HistoryQuery};
+use super::{AROUND, History, HistoryQuery};
 use crate::timestamp::Timestamp;
 
 /// After how long, at most, a log on which nothing was published is forgotten.
@@ -22,7 +22,7 @@ pub struct Log<M> {
     history: History,
     last: u64,
     kept: VecDeque<Item<M>>,
-    /// Of all that is kept.
+    /// What all that is kept counts for.
     bytes: usize,
     /// When something was last published or read.
     touched: Timestamp,
@@ -70,6 +70,13 @@ impl Selection {
     }
 }
 
+impl<M> Item<M> {
+    /// How many bytes of its channel's it takes.
+    fn counts_for(&self) -> usize {
+        self.bytes.saturating_add(AROUND)
+    }
+}
+
 impl<M> Log<M> {
     /// An empty log. The epoch must be one that nobody had before.
     pub fn new(epoch: Epoch, history: History, now: Timestamp) -> Self {
@@ -85,7 +92,7 @@ impl<M> Log<M> {
         touched: Timestamp,
     ) -> Self {
         let kept: VecDeque<_> = items.into_iter().collect();
-        let bytes = kept.iter().map(|item| item.bytes).sum();
+        let bytes = kept.iter().map(Item::counts_for).sum();
         Self { epoch, history, last, kept, bytes, touched }
     }
 
@@ -99,7 +106,7 @@ impl<M> Log<M> {
         self.first()..self.last + 1
     }
 
-    /// How many bytes of messages are kept.
+    /// What is kept counts for so many bytes: its messages, and what stands around each in an answer.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -113,8 +120,9 @@ impl<M> Log<M> {
     pub fn append(&mut self, now: Timestamp, message: M, bytes: usize, history: &History) -> Appended {
         self.touch(now, history);
         self.last += 1;
-        self.kept.push_back(Item { at: now, bytes, message });
-        self.bytes += bytes;
+        let item = Item { at: now, bytes, message };
+        self.bytes += item.counts_for();
+        self.kept.push_back(item);
         Appended { offset: self.last, trimmed: self.trim(now) }
     }
 
@@ -134,7 +142,7 @@ impl<M> Log<M> {
             if !is_too_much && !self.is_old(oldest, now) {
                 break;
             }
-            self.bytes -= oldest.bytes;
+            self.bytes -= oldest.counts_for();
             self.kept.pop_front();
         }
         if self.kept.is_empty() {
@@ -203,7 +211,7 @@ mod tests {
     }
 
     fn history() -> History {
-        History::new(5, Duration::from_secs(10)).bytes(100)
+        History::new(5, Duration::from_secs(10)).bytes(5 * (10 + AROUND))
     }
 
     /// A log with so many publications of ten bytes, one each second from second 1 on.
@@ -231,9 +239,13 @@ mod tests {
         let mut log = log(5);
         assert_eq!(log.append(Timestamp(6000), 6, 10, &history()).trimmed, 1..2, "by count");
         assert_eq!(log.append(Timestamp(7000), 7, 70, &history()).trimmed, 2..4, "by count and bytes");
-        assert_eq!((log.bytes(), log.get(3), log.get(8)), (100, None, None));
+        assert_eq!((log.bytes(), log.get(3), log.get(8)), (100 + 4 * AROUND, None, None));
         assert_eq!(log.trim(Timestamp(15_001)), 4..6, "by age");
-        assert_eq!(log.append(Timestamp(15_001), 8, 101, &history()).trimmed, 6..9, "larger than all");
+        assert_eq!(
+            log.append(Timestamp(15_001), 8, 5 * (10 + AROUND), &history()).trimmed,
+            6..9,
+            "larger than all"
+        );
         assert_eq!((log.bytes(), log.position().offset), (0, 8));
         assert_eq!(log.append(Timestamp(15_001), 9, 1, &history()).offset, 9);
     }

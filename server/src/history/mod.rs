@@ -11,6 +11,9 @@ use tokensocket_protocol::{Position, RawJson};
 
 use crate::timestamp::Timestamp;
 
+/// What a publication counts for besides its message: its place and its time stand around it in an answer.
+pub(crate) const AROUND: usize = 64;
+
 /// How much of a channel is kept. Whatever limit is reached first drops the oldest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
@@ -26,8 +29,9 @@ impl History {
         Self { count, age, bytes: 1 << 20 }
     }
 
-    /// How many bytes of messages a channel keeps. Default 1 MiB. All of it may be sent in one answer, so it
-    /// must fit twice into a socket's outbox.
+    /// How many bytes a channel keeps: of its messages, and 64 for each that stand around it in an answer. Default
+    /// 1 MiB. All of it may be sent in one answer, in which quoting may double it: more than half of a socket's
+    /// [`outbox`](crate::ServerBuilder::outbox) is an error of [`build`](crate::ServerBuilder::build).
     #[must_use]
     pub fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;

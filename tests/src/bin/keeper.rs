@@ -38,7 +38,7 @@ async fn main() {
         .broker(store.broker())
         .device_store(store.devices())
         .channels(CHANNEL, ChannelOptions::new().history(history))
-        .outbox(1 << 20, 1 << 28)
+        .outbox(1 << 20, 1 << 31)
         .on_history(async |_, _| Ok(()))
         .build()
         .expect("the server can be built");
