@@ -2,17 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at what it does not expect")]
 
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokensocket_server::{
-    Broker, BrokerError, BrokerHandler, Channel, ChannelOptions, Control, Counts, History, HistoryPage,
-    HistoryQuery, MemoryBroker, Presence, PresenceError, Publish, Published, RawJson, RpcError,
-    ServerBuilder, Socket, StoreError, Timestamp,
+    Broker, BrokerError, BrokerHandler, Change, Channel, ChannelOptions, Control, Counts, History,
+    HistoryPage, HistoryQuery, Member, MemoryBroker, MemoryPresenceStore, Presence, PresenceError,
+    PresenceStore, Publish, Published, RawJson, RpcError, ServerBuilder, Socket, StoreError, Timestamp,
 };
 use tokensocket_tests::device::{builder, connect_with, internal};
-use tokensocket_tests::limit::until;
+use tokensocket_tests::limit::{until, within};
 use tokensocket_tests::node::Node;
 use tokensocket_tests::wire::Client;
 use tokio::sync::Notify;
@@ -336,4 +337,131 @@ async fn is_empty_again_however_clients_come_and_go() {
         }
     }
     assert!(there.is_empty(), "{there:?}");
+}
+
+/// What becomes of changes of presence.
+const DONE: u8 = 0;
+const REFUSED: u8 = 1;
+const REFUSED_LATER: u8 = 2;
+const DONE_AND_LOST: u8 = 3;
+
+/// A store of presence that is told what to do.
+#[derive(Clone, Default)]
+struct Moody {
+    inner: Arc<MemoryPresenceStore>,
+    mood: Arc<AtomicU8>,
+}
+
+impl Moody {
+    fn change(
+        &self,
+        change: impl FnOnce(&MemoryPresenceStore) -> BoxFuture<'static, Result<Change, StoreError>>,
+    ) -> BoxFuture<'static, Result<Change, StoreError>> {
+        let mood = self.mood.load(Ordering::Relaxed);
+        let changing = (mood == DONE || mood == DONE_AND_LOST).then(|| change(&self.inner));
+        Box::pin(async move {
+            if mood == REFUSED_LATER {
+                tokio::task::yield_now().await;
+            }
+            changing.filter(|_| mood == DONE).ok_or(StoreError::Overloaded)?.await
+        })
+    }
+}
+
+impl PresenceStore for Moody {
+    fn join(
+        &self,
+        channel: &Channel,
+        member: Member,
+        per_user: bool,
+    ) -> BoxFuture<'static, Result<Change, StoreError>> {
+        self.change(|inner| inner.join(channel, member, per_user))
+    }
+
+    fn leave(
+        &self,
+        channel: &Channel,
+        client: &str,
+        per_user: bool,
+    ) -> BoxFuture<'static, Result<Change, StoreError>> {
+        self.change(|inner| inner.leave(channel, client, per_user))
+    }
+
+    fn members(
+        &self,
+        channel: &Channel,
+        after: Option<&str>,
+        limit: usize,
+        per_user: bool,
+    ) -> BoxFuture<'static, Result<Vec<Member>, StoreError>> {
+        self.inner.members(channel, after, limit, per_user)
+    }
+
+    fn counts(&self, channel: &Channel) -> BoxFuture<'static, Result<Counts, StoreError>> {
+        self.inner.counts(channel)
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_failed_learns_who_came_and_went_meanwhile() {
+    for (presence, mood) in [
+        (Presence::new().announce(), REFUSED),
+        (Presence::new().announce(), REFUSED_LATER),
+        (Presence::new(), REFUSED),
+        (Presence::new(), REFUSED_LATER),
+        (Presence::new(), DONE_AND_LOST),
+    ] {
+        let store = Moody::default();
+        let announces = presence == Presence::new().announce();
+        let node = Node::start(with(presence).presence_store(store.clone())).await;
+        let mut watching = client(&node, "name=watching").await;
+        watch(&mut watching, "room.a").await;
+        let mut stays = client(&node, "name=stays").await;
+        let mut goes = client(&node, "name=goes").await;
+        let mut gone = client(&node, "name=gone").await;
+        let mut comes = client(&node, "name=comes").await;
+        for one in [&mut stays, &mut goes, &mut gone] {
+            one.subscribe("room.a").await;
+            if announces {
+                internal(&mut watching, "join").await;
+            }
+        }
+        store.mood.store(mood, Ordering::Relaxed);
+        let (sockets, room) = (node.server.sockets().len(), json!({ "channel": "room.a" }));
+        goes.call("_unsubscribe", room.clone()).await;
+        drop(gone);
+        stays.call("_unsubscribe", room.clone()).await;
+        stays.subscribe("room.a").await;
+        comes.subscribe("room.a").await;
+        until("one to be gone", || node.server.sockets().len() < sockets).await;
+        store.mood.store(DONE, Ordering::Relaxed);
+        let expected = [r#""watching""#, r#""stays""#, r#""comes""#];
+        let settled = async {
+            loop {
+                let mut there = names(&node, "room.a").await;
+                there.sort_unstable_by_key(|name| expected.iter().position(|other| other == name));
+                if there == expected {
+                    return;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        within("the store to know who is there", settled).await;
+        if announces {
+            let (mut left, mut joined) = (Vec::new(), Vec::new());
+            for _ in 0..3 {
+                let is_change =
+                    |message: &Value| message["command"] == "join" || message["command"] == "leave";
+                let told = watching.find("a change", is_change).await;
+                let list = if told["command"] == "join" { &mut joined } else { &mut left };
+                list.push(told["data"]["member"]["info"]["name"].to_string());
+            }
+            left.sort_unstable();
+            assert_eq!(
+                (left, joined),
+                (vec![r#""goes""#.into(), r#""gone""#.into()], vec![r#""comes""#.into()])
+            );
+        }
+        watching.expect_quiet().await;
+    }
 }

@@ -7,7 +7,7 @@
 //!
 //! In: sockets that follow a channel and leave it. Out: calls of the store, exactly one `leave` behind each `join`,
 //! and announcements. Both are called while the socket's channels are held, so that they come in the order in which
-//! they happened.
+//! they happened. A call that failed is made again, by what is true then.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -23,12 +23,17 @@ use super::Node;
 use crate::error::PresenceError;
 use crate::hub::audience::{Audiences, Told};
 use crate::presence::{Change, Counts, Member, Presence, PresenceStore};
-use crate::socket::Socket;
+use crate::socket::{Socket, SocketId};
 use crate::store::StoreError;
 use crate::timestamp::Timestamp;
 
 /// How many lines there are in which changes wait for the store; a channel has one of them.
 const LINES: usize = 64;
+/// How many changes that failed are remembered. What fails beyond that stays as the store has it for as long as it
+/// keeps what belongs to this node.
+const MOST_FAILED: usize = 65_536;
+/// How many of them are made again at a time.
+const AGAIN: usize = 1024;
 
 type Changing = BoxFuture<'static, Result<Change, StoreError>>;
 
@@ -38,12 +43,14 @@ pub(super) struct Presences {
     audiences: Audiences,
     lines: Box<[Mutex<Line>]>,
     hasher: RandomState,
+    /// Who may be on a channel, or not, against what the store says.
+    failed: Mutex<VecDeque<(Channel, SocketId)>>,
 }
 
 /// Changes that are announced in their order.
 #[derive(Default)]
 struct Line {
-    waiting: VecDeque<(Channel, Changing)>,
+    waiting: VecDeque<(Channel, SocketId, Changing)>,
     /// A task waits for the first of them.
     is_driven: bool,
 }
@@ -55,6 +62,7 @@ impl Presences {
             audiences: Audiences::default(),
             lines: (0..LINES).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
+            failed: Mutex::default(),
         }
     }
 
@@ -62,19 +70,34 @@ impl Presences {
         usize::try_from(self.hasher.hash_one(channel) % LINES as u64).unwrap_or_default()
     }
 
-    fn announce(&self, channel: &Channel, changed: Result<Change, StoreError>) -> Option<Told> {
-        match changed {
-            Ok(Change::Joined(member)) => {
+    /// Notes what failed.
+    fn settled(
+        &self,
+        channel: &Channel,
+        id: SocketId,
+        changed: Result<Change, StoreError>,
+    ) -> Option<Change> {
+        let error = match changed {
+            Ok(change) => return Some(change),
+            Err(error) => error,
+        };
+        let mut failed = self.failed.lock();
+        if failed.len() < MOST_FAILED {
+            tracing::warn!(%channel, %error, "who is on a channel is told to the store again");
+            failed.push_back((channel.clone(), id));
+        } else {
+            tracing::error!(%channel, %error, "who is on a channel is not known for certain any more");
+        }
+        None
+    }
+
+    fn announce(&self, channel: &Channel, id: SocketId, changed: Result<Change, StoreError>) -> Option<Told> {
+        match self.settled(channel, id, changed)? {
+            Change::Joined(member) => {
                 self.audiences.tell(channel, || wire::joined(channel, as_wire(&member)))
             }
-            Ok(Change::Left(member)) => {
-                self.audiences.tell(channel, || wire::left(channel, as_wire(&member)))
-            }
-            Ok(Change::None) => None,
-            Err(error) => {
-                tracing::warn!(%channel, %error, "who is on a channel is not known for certain");
-                None
-            }
+            Change::Left(member) => self.audiences.tell(channel, || wire::left(channel, as_wire(&member))),
+            Change::None => None,
         }
     }
 }
@@ -99,13 +122,7 @@ impl Node {
         if !socket.follows(channel) {
             return;
         }
-        let member = Member {
-            client: socket.id().to_string().into(),
-            user: socket.identity().user_id().cloned(),
-            info: socket.identity().public_part().clone(),
-            since: Timestamp::now(),
-        };
-        self.change(channel, presence, |store| store.join(channel, member, presence.per_user));
+        self.join_presence(socket, channel, presence);
         if asks && presence.announce {
             self.presences.audiences.add(channel, socket);
         }
@@ -115,21 +132,61 @@ impl Node {
     pub(super) fn exit(&self, socket: &Socket, channel: &Channel) {
         let Some(presence) = self.presence_of(channel) else { return };
         self.presences.audiences.remove(channel, socket.id());
-        let client = socket.id().to_string();
-        self.change(channel, presence, |store| store.leave(channel, &client, presence.per_user));
+        self.leave_presence(socket.id(), channel, presence);
+    }
+
+    fn join_presence(&self, socket: &Socket, channel: &Channel, presence: &Presence) {
+        let member = Member {
+            client: socket.id().to_string().into(),
+            user: socket.identity().user_id().cloned(),
+            info: socket.identity().public_part().clone(),
+            since: Timestamp::now(),
+        };
+        self.change(channel, socket.id(), presence, |store| store.join(channel, member, presence.per_user));
+    }
+
+    fn leave_presence(&self, id: SocketId, channel: &Channel, presence: &Presence) {
+        let client = id.to_string();
+        self.change(channel, id, presence, |store| store.leave(channel, &client, presence.per_user));
+    }
+
+    /// Tells the store again what it did not take: who is there now, and who is not. Both may be told twice.
+    pub(super) fn change_again(&self) {
+        let again: Vec<_> = {
+            let mut failed = self.presences.failed.lock();
+            let count = failed.len().min(AGAIN);
+            failed.drain(..count).collect()
+        };
+        for (channel, id) in again {
+            let Some(presence) = self.presence_of(&channel) else { continue };
+            let socket = self.socket(id);
+            let _changing = socket.as_ref().map(Socket::change_channels);
+            match &socket {
+                Some(socket) if socket.follows(&channel) => self.join_presence(socket, &channel, presence),
+                _ => self.leave_presence(id, &channel, presence),
+            }
+        }
     }
 
     fn change(
         &self,
         channel: &Channel,
+        id: SocketId,
         presence: &Presence,
         call: impl FnOnce(&dyn PresenceStore) -> Changing,
     ) {
         let presences = &self.presences;
         if !presence.announce {
             let mut changing = call(&*presences.store);
-            if (&mut changing).now_or_never().is_none() {
-                self.finish(changing.map(drop).boxed());
+            if let Some(changed) = (&mut changing).now_or_never() {
+                presences.settled(channel, id, changed);
+            } else if let Some(node) = self.me.upgrade() {
+                let channel = channel.clone();
+                let settling = async move {
+                    let changed = node.in_time(changing).await;
+                    node.presences.settled(&channel, id, changed);
+                };
+                self.finish(settling.boxed());
             }
             return;
         }
@@ -139,12 +196,12 @@ impl Node {
         if !line.is_driven
             && let Some(changed) = (&mut changing).now_or_never()
         {
-            let told = presences.announce(channel, changed);
+            let told = presences.announce(channel, id, changed);
             drop(line);
             told.into_iter().for_each(Told::flush);
             return;
         }
-        line.waiting.push_back((channel.clone(), changing));
+        line.waiting.push_back((channel.clone(), id, changing));
         if !std::mem::replace(&mut line.is_driven, true)
             && let Some(node) = self.me.upgrade()
         {
@@ -174,7 +231,7 @@ impl Node {
 async fn drive(node: Arc<Node>, number: usize) {
     let line = &node.presences.lines[number];
     loop {
-        let (channel, changing) = {
+        let (channel, id, changing) = {
             let mut line = line.lock();
             let Some(next) = line.waiting.pop_front() else {
                 line.is_driven = false;
@@ -185,7 +242,7 @@ async fn drive(node: Arc<Node>, number: usize) {
         let changed = node.in_time(changing).await;
         let told = {
             let _line = line.lock();
-            node.presences.announce(&channel, changed)
+            node.presences.announce(&channel, id, changed)
         };
         told.into_iter().for_each(Told::flush);
     }

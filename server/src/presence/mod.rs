@@ -84,6 +84,8 @@ pub enum Change {
 ///   resolved yet. Dropping a future does not undo its call. Changes resolve in the order of their calls.
 /// - `per_user` is the same in all calls for one channel.
 /// - Joining twice with one client id is joining once; leaving without having joined is nothing.
+/// - A change that resolves to an error is called again, by what is true then, about each second until it is taken; so
+///   a client may leave that never joined, and join that has not left.
 /// - Counts cost the same for ten members and for a hundred thousand.
 /// - What belongs to a node that died goes away within a time that the store states, at most a minute.
 /// - Nothing in here blocks or panics.
