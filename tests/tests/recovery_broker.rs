@@ -1,4 +1,4 @@
-//! Joining a channel whose broker loses, repeats, fails or never answers.
+//! Joining a channel whose broker loses, repeats, fails or never answers, and publishing there.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at what it does not expect")]
 
@@ -37,6 +37,8 @@ struct Inner {
     answers: Mutex<Answers>,
     /// How often a channel was followed, and left by its last follower.
     told: Mutex<(usize, usize)>,
+    /// What it was asked to publish.
+    asked: Mutex<Vec<RawJson>>,
 }
 
 fn position(epoch: &str, offset: u64) -> Position {
@@ -49,8 +51,12 @@ fn news() -> Channel {
 
 impl Puppet {
     fn new(answers: Answers) -> Self {
-        let told = Mutex::default();
-        Self(Arc::new(Inner { handler: OnceLock::new(), answers: Mutex::new(answers), told }))
+        Self(Arc::new(Inner {
+            handler: OnceLock::new(),
+            answers: Mutex::new(answers),
+            told: Mutex::default(),
+            asked: Mutex::default(),
+        }))
     }
 
     fn answer(&self, answers: Answers) {
@@ -62,6 +68,10 @@ impl Puppet {
         let message = RawJson::new(&offset).unwrap();
         let publication = Publication { channel: news(), message, position: Some(position(epoch, offset)) };
         self.0.handler.get().unwrap().upgrade().unwrap().handle_publication(&publication);
+    }
+
+    fn asked(&self) -> Vec<u64> {
+        self.0.asked.lock().unwrap().iter().map(|message| message.parse().unwrap()).collect()
     }
 
     fn told(&self) -> (usize, usize) {
@@ -91,7 +101,8 @@ impl Broker for Puppet {
         Ok(())
     }
 
-    fn publish(&self, _: Publish) -> BoxFuture<'_, Result<Published, BrokerError>> {
+    fn publish(&self, publish: Publish) -> BoxFuture<'_, Result<Published, BrokerError>> {
+        self.0.asked.lock().unwrap().push(publish.message);
         self.respond(|position| Published { position: Some(position), duplicate: false })
     }
 
@@ -284,4 +295,32 @@ async fn a_subscription_by_the_server_that_is_given_up_leaves_nothing_behind() {
     client.subscribe("news").await;
     broker.bring("a", 1);
     client.expect(publication(1)).await;
+}
+
+#[tokio::test]
+async fn publications_wait_for_a_slow_broker_together_and_are_answered_in_order() {
+    let kept = Arc::new(Notify::new());
+    let broker = Puppet::new(Answers::Later(Arc::clone(&kept), position("a", 4)));
+    let first_is_slow = keeping(&broker).on_publish(async |_, _, message: RawJson| {
+        if message.as_bytes() == b"1" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    });
+    let node = Node::start(first_is_slow).await;
+    let mut client = Client::hello(&node).await;
+    let mut uuids = Vec::new();
+    for (n, channel) in (1..).zip(["news", "news", "news", "plain", "news", "news"]) {
+        uuids.push(client.start("_publish", json!({ "channel": channel, "data": n })).await);
+    }
+    until("those with history to be begun", || broker.asked().len() >= 3).await;
+    client.expect_quiet().await;
+    assert_eq!(broker.asked(), [1, 2, 3], "in order, and what is not kept waits for them");
+    for (done, begun) in [(0, 3), (1, 3), (2, 4), (3, 6), (4, 6), (5, 6)] {
+        kept.notify_one();
+        let answer = client.next().await;
+        assert_eq!(answer["uuid"], *uuids[done], "{answer}");
+        until("the next to be begun", || broker.asked().len() >= begun).await;
+    }
+    assert_eq!(broker.asked(), [1, 2, 3, 4, 5, 6]);
 }

@@ -12,6 +12,7 @@ use tokensocket_protocol::server::Command;
 use tokensocket_protocol::{Answer, ErrorCode, RawJson, RpcError};
 
 use super::driver::{Driver, Phase};
+use super::serial::{Kind, Said};
 use crate::command;
 use crate::node::Node;
 use crate::socket::Socket;
@@ -47,20 +48,20 @@ impl<T: Transport> Driver<T> {
             Command::Unsubscribe(channel, answer) => self.in_order(answer, cx, |node, socket, answer| {
                 command::unsubscribe::run(node, socket, channel, answer)
             }),
-            Command::Publish(request, answer) => self.publish(answer, cx, |node, socket, answer| {
-                let message = RawJson::copy_of(request.data);
-                command::publish::run(
-                    node,
-                    socket,
-                    request.channel,
-                    message,
-                    request.key.map(Arc::from),
-                    answer,
-                )
-            }),
-            Command::Broadcast(data, answer) => self.publish(answer, cx, |node, socket, answer| {
-                command::broadcast::run(node, socket, RawJson::copy_of(data), answer)
-            }),
+            Command::Publish(request, answer) => {
+                let is_kept = self.shared.node.config.channels.history(&request.channel).is_some();
+                let kind = if is_kept { Kind::Follows } else { Kind::Plain };
+                self.publish(answer, kind, cx, |node, socket, answer| {
+                    let message = RawJson::copy_of(request.data);
+                    let key = request.key.map(Arc::from);
+                    command::publish::run(node, socket, request.channel, message, key, is_kept, answer)
+                });
+            }
+            Command::Broadcast(data, answer) => {
+                self.publish(answer, Kind::Plain, cx, |node, socket, answer| {
+                    command::broadcast::run(node, socket, RawJson::copy_of(data), answer)
+                });
+            }
             Command::History(request, answer) => self.in_order(answer, cx, |node, socket, answer| {
                 command::history::run(node, socket, request, answer)
             }),
@@ -86,7 +87,7 @@ impl<T: Transport> Driver<T> {
         cx: &mut Context<'_>,
         run: impl FnOnce(Arc<Node>, Socket, Answer) -> F,
     ) {
-        if let Some(answer) = self.start_in_order(answer, false, cx, run) {
+        if let Some(answer) = self.start_in_order(answer, Kind::Plain, cx, run) {
             self.answers.push(answer);
         }
     }
@@ -102,36 +103,38 @@ impl<T: Transport> Driver<T> {
         if joins {
             self.answers.send(&self.socket);
         }
-        if let Some(answer) = self.start_in_order(answer, joins, cx, run) {
+        let kind = if joins { Kind::Tells } else { Kind::Plain };
+        if let Some(answer) = self.start_in_order(answer, kind, cx, run) {
             self.answers.push(answer);
         }
     }
 
     /// The same for what publishes: what was answered before goes out first.
-    fn publish<F: Future<Output = Vec<u8>> + Send + 'static>(
+    fn publish<F: Future<Output: Into<Said>> + Send + 'static>(
         &mut self,
         answer: Answer,
+        kind: Kind,
         cx: &mut Context<'_>,
         run: impl FnOnce(Arc<Node>, Socket, Answer) -> F,
     ) {
         if self.answers.before_publications {
             self.answers.send(&self.socket);
         }
-        if let Some(answer) = self.start_in_order(answer, false, cx, run) {
+        if let Some(answer) = self.start_in_order(answer, kind, cx, run) {
             self.answers.push_published(answer);
         }
     }
 
-    fn start_in_order<F: Future<Output: Into<Option<Vec<u8>>>> + Send + 'static>(
+    fn start_in_order<F: Future<Output: Into<Said>> + Send + 'static>(
         &mut self,
         answer: Answer,
-        tells: bool,
+        kind: Kind,
         cx: &mut Context<'_>,
         run: impl FnOnce(Arc<Node>, Socket, Answer) -> F,
     ) -> Option<Vec<u8>> {
         let answer = self.admit(answer, self.serial.len())?;
         let command = run(Arc::clone(&self.shared.node), self.socket.clone(), answer);
-        self.serial.push(command.map(Into::into).boxed(), tells, cx)
+        self.serial.push(command.map(Into::into).boxed(), kind, cx)
     }
 
     /// Answers `overloaded` when as much is in flight as may be, or when the server is going away.

@@ -274,6 +274,8 @@ impl<T: Transport> Driver<T> {
                     }
                 }
                 Ok(Some(Incoming::Alive)) => {}
+                // No transport of this wire takes any.
+                Ok(Some(Incoming::Binary(_))) => self.begin_close(Close::UNSUPPORTED),
                 Ok(Some(Incoming::Answer(frame))) => self.socket.deliver(&frame, 1, false),
                 Ok(Some(Incoming::Closing(close, answer))) => self.peer_closes(close, answer),
                 Err(close) => {

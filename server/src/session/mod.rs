@@ -6,4 +6,4 @@ mod dispatch;
 pub(crate) mod driver;
 pub(crate) mod outbox;
 pub(crate) mod running;
-mod serial;
+pub(crate) mod serial;

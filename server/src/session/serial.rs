@@ -1,24 +1,69 @@
 //! The commands of one connection that must keep their order: subscribe, unsubscribe, publish, broadcast.
 //!
-//! In: commands as futures. Out: their answers; each is done before the next begins. Calls of actions do not wait
-//! here. A command that joins a channel with history tells its client itself, between two publications.
+//! ```text
+//! push ──▶ waits ──▶ runs ──▶ said ──▶ poll_next, in order
+//!                      └─▶ ends ──┘    a publication is handed to the broker: the next one may be, too
+//! ```
+//!
+//! In: commands as futures. Out: their answers, in the order of the commands; each is done before the next begins, but
+//! for publications that only wait until they are kept. Calls of actions do not wait here. A command that joins a
+//! channel with history tells its client itself, between two publications.
 
 use std::collections::VecDeque;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-/// What a command says at its end; `None` when it has told its client already.
-type Said = Option<Vec<u8>>;
+/// How far a command came.
+pub(crate) enum Said {
+    /// It is done, and this is its answer; `None` when it has told its client already.
+    Done(Option<Vec<u8>>),
+    /// What it did has its place among all others. What is left is to wait for it, and to answer.
+    Placed(BoxFuture<'static, Vec<u8>>),
+}
+
+impl From<Vec<u8>> for Said {
+    fn from(answer: Vec<u8>) -> Self {
+        Self::Done(Some(answer))
+    }
+}
+
+impl From<Option<Vec<u8>>> for Said {
+    fn from(answer: Option<Vec<u8>>) -> Self {
+        Self::Done(answer)
+    }
+}
+
+/// What a command may do beside its work.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Plain,
+    /// It may tell its client itself.
+    Tells,
+    /// It may begin while those before it are placed and not done.
+    Follows,
+}
 
 /// Commands in their order. Idle, it allocates nothing.
 #[derive(Default)]
 pub(super) struct Serial(VecDeque<Waiting>);
 
 struct Waiting {
-    command: BoxFuture<'static, Said>,
-    tells: bool,
+    kind: Kind,
+    stage: Stage,
+}
+
+enum Stage {
+    Waits(BoxFuture<'static, Said>),
+    Placed(BoxFuture<'static, Vec<u8>>),
+    Done(Option<Vec<u8>>),
+}
+
+impl Stage {
+    fn is_placed(&self) -> bool {
+        !matches!(self, Self::Waits(_))
+    }
 }
 
 impl Serial {
@@ -32,34 +77,65 @@ impl Serial {
 
     /// Whether the command that is next may tell its client itself: what was answered before must be sent first.
     pub(super) fn may_tell(&self) -> bool {
-        self.0.front().is_some_and(|next| next.tells)
+        self.0.front().is_some_and(|next| next.kind == Kind::Tells)
     }
 
-    /// Adds a command behind those that wait; runs it at once, as far as it goes, when none does. `tells`: it may
-    /// tell its client itself.
+    /// Adds a command behind those that wait; runs it at once, as far as it goes, when it need not wait for them.
+    /// Gives its answer if there is nobody before it.
     pub(super) fn push(
         &mut self,
         mut command: BoxFuture<'static, Said>,
-        tells: bool,
+        kind: Kind,
         cx: &mut Context<'_>,
-    ) -> Said {
-        if self.0.is_empty()
-            && let Poll::Ready(said) = command.poll_unpin(cx)
-        {
-            return said;
-        }
-        self.0.push_back(Waiting { command, tells });
+    ) -> Option<Vec<u8>> {
+        let begins = match self.0.back() {
+            None => true,
+            Some(last) => kind == Kind::Follows && last.kind == Kind::Follows && last.stage.is_placed(),
+        };
+        let polled = if begins { command.poll_unpin(cx) } else { Poll::Pending };
+        let stage = match polled {
+            Poll::Ready(Said::Done(answer)) if self.0.is_empty() => return answer,
+            Poll::Ready(Said::Done(answer)) => Stage::Done(answer),
+            Poll::Ready(Said::Placed(rest)) => Stage::Placed(rest),
+            Poll::Pending => Stage::Waits(command),
+        };
+        self.0.push_back(Waiting { kind, stage });
         None
     }
 
     /// Goes on with what waits. Gives the next answer; pending also when nothing waits.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Said> {
-        let Some(next) = self.0.front_mut() else { return Poll::Pending };
-        let said = ready!(next.command.poll_unpin(cx));
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
+        self.place(cx);
+        let said = match self.0.front_mut().map(|next| &mut next.stage) {
+            None | Some(Stage::Waits(_)) => return Poll::Pending,
+            Some(Stage::Done(answer)) => answer.take(),
+            Some(Stage::Placed(rest)) => match rest.poll_unpin(cx) {
+                Poll::Ready(answer) => Some(answer),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
         self.0.pop_front();
         if self.0.is_empty() {
             self.0 = VecDeque::new();
         }
         Poll::Ready(said)
+    }
+
+    /// Runs the first that is not placed, and those behind it that may follow.
+    fn place(&mut self, cx: &mut Context<'_>) {
+        let first = self.0.partition_point(|waiting| waiting.stage.is_placed());
+        for at in first..self.0.len() {
+            let may_begin =
+                at == 0 || self.0[at].kind == Kind::Follows && self.0[at - 1].kind == Kind::Follows;
+            let Stage::Waits(command) = &mut self.0[at].stage else { return };
+            if !may_begin {
+                return;
+            }
+            self.0[at].stage = match command.poll_unpin(cx) {
+                Poll::Ready(Said::Done(answer)) => Stage::Done(answer),
+                Poll::Ready(Said::Placed(rest)) => Stage::Placed(rest),
+                Poll::Pending => return,
+            };
+        }
     }
 }

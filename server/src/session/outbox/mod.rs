@@ -20,6 +20,8 @@ use tokensocket_protocol::Close;
 use tokio::io::AsyncWrite;
 use tokio::net::tcp::OwnedWriteHalf;
 
+use crate::socket::Waiting;
+
 /// How many frames go into one vectored write.
 const SLICES: usize = 32;
 
@@ -243,12 +245,23 @@ impl Outbox {
         true
     }
 
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.lock().frames.is_empty()
+    }
+
     /// Whether so much waits that the peer should be read from no further. What may be dropped does not
     /// count: it would keep a peer that lags from ever being heard.
     pub(crate) fn is_half_full(&self) -> bool {
         let queue = self.queue.lock();
         queue.bytes - queue.droppable.bytes > self.limits.bytes / 2
             || queue.messages - queue.droppable.messages > self.limits.messages / 2
+    }
+
+    /// What waits to be written.
+    pub(crate) fn waiting(&self) -> Waiting {
+        let queue = self.queue.lock();
+        Waiting { messages: queue.messages, bytes: queue.bytes }
     }
 
     /// Ends the stream's writing half, where it is here. Nothing waits to be written.
