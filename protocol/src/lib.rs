@@ -44,6 +44,11 @@
 //! See [`client`]. It is generic over its payload and over how JSON is read and written, so that a native
 //! client and a browser's share it: see [`codec`].
 //!
+//! # Other wires
+//!
+//! [`sockjs`] and [`engineio`] are what carries messages where a WebSocket does not, or where a client speaks nothing
+//! else; [`socketio`] is what Socket.IO's clients say on the latter. None of them knows the sessions above.
+//!
 //! # Features
 //!
 //! `json` (default): raw JSON payloads through `serde_json`, actions, and the server's half. Without it the
@@ -60,8 +65,12 @@ pub mod codec;
 #[cfg(feature = "json")]
 pub mod command;
 #[cfg(feature = "json")]
+pub mod engineio;
+#[cfg(feature = "json")]
 mod envelope;
 mod error;
+#[cfg(feature = "json")]
+pub mod event;
 #[cfg(feature = "json")]
 mod json;
 pub mod message;
@@ -73,6 +82,8 @@ mod raw_json;
 mod rpc_error;
 #[cfg(feature = "json")]
 pub mod server;
+#[cfg(feature = "json")]
+pub mod socketio;
 #[cfg(feature = "json")]
 pub mod sockjs;
 #[cfg(feature = "json")]

@@ -25,8 +25,14 @@ impl fmt::Display for Fid {
 }
 
 impl Fid {
-    pub(crate) fn new(number: u64) -> Self {
+    /// The name that is this number.
+    pub const fn of(number: u64) -> Self {
         Self(number)
+    }
+
+    /// The number that it is.
+    pub const fn number(self) -> u64 {
+        self.0
     }
 
     /// Reads a name that a client sent back.

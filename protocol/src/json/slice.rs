@@ -12,7 +12,7 @@ impl<'a> RawSlice<'a> {
     pub(crate) const NULL: RawSlice<'static> = RawSlice("null");
 
     /// `text` is one JSON value, without whitespace around it.
-    pub(super) fn well_formed(text: &'a str) -> Self {
+    pub(crate) fn well_formed(text: &'a str) -> Self {
         Self(text)
     }
 

@@ -32,7 +32,7 @@ impl<W> Calls<W> {
 
     /// Names a new call.
     pub fn start(&mut self, waiter: W) -> Fid {
-        let fid = Fid::new(self.next);
+        let fid = Fid::of(self.next);
         self.next += 1;
         self.waiting.insert(fid, waiter);
         fid
