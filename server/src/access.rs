@@ -75,6 +75,9 @@ impl TokenRequest {
 /// Why a token request gets no token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthenticateError {
+    /// Nobody is known by what the request brought: status 401 and this message. Clients may try again.
+    #[error("{0}")]
+    Refused(String),
     /// This user may not connect: status 403, `{"error":"Forbidden"}`.
     #[error("Forbidden")]
     Forbidden,

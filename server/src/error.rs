@@ -11,7 +11,7 @@ use crate::token::TokenStoreError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// Nobody said who may have a token, and there is no SockJS endpoint that wants none.
+    /// Nobody said who may have a token, and there is no endpoint that wants none.
     #[error(
         "who may have a token? Call `.authenticate(…)`, or `.authenticate_anyone()` to issue one to everybody"
     )]
@@ -25,6 +25,19 @@ pub enum BuildError {
     /// A limit is zero, so that nothing would work.
     #[error("{0} is zero: nothing could be done within it")]
     ZeroLimit(&'static str),
+    /// A history cannot be sent.
+    #[error(
+        "the channels {pattern:?} keep {history} bytes, which must fit twice into a socket's outbox of {outbox}: let \
+         the history have fewer, or the outbox more"
+    )]
+    HistoryTooLarge {
+        /// Of which channels.
+        pattern: String,
+        /// How much they keep, in bytes.
+        history: usize,
+        /// How many bytes may wait for one socket.
+        outbox: usize,
+    },
     /// A text is no pattern of channels.
     #[error("{0:?} is no pattern of channels: {1}")]
     InvalidPattern(String, InvalidChannel),
@@ -181,6 +194,9 @@ pub enum CallError {
     /// As many calls wait for this client as may.
     #[error("too many calls wait for this client: await some first")]
     TooManyCalls,
+    /// What the client speaks has no answers.
+    #[error("this client answers no calls: send it an event")]
+    Unsupported,
     /// The argument or the answer is not of the type asked for.
     #[error("the value has another shape: {0}")]
     Shape(#[from] serde_json::Error),
@@ -193,6 +209,7 @@ impl From<CallError> for RpcError {
             CallError::Timeout => ErrorCode::Timeout,
             CallError::Closed => ErrorCode::Cancelled,
             CallError::TooManyCalls => ErrorCode::Overloaded,
+            CallError::Unsupported => ErrorCode::NotFound,
             CallError::Shape(_) => ErrorCode::Internal,
         };
         Self::text(error.to_string()).with_code(code)

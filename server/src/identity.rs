@@ -28,6 +28,7 @@ struct Known {
     user: Option<Arc<str>>,
     rooms: Vec<Arc<str>>,
     public: Option<RawJson>,
+    passing: bool,
     wrong: Option<String>,
 }
 
@@ -73,6 +74,14 @@ impl Identity {
         self
     }
 
+    /// Says that the user is this connection alone, under an id that nobody else has: whatever device its client
+    /// names, its queue ends with the connection. For those who have no account, but are in rooms.
+    #[must_use]
+    pub fn passing(mut self) -> Self {
+        self.known().passing = true;
+        self
+    }
+
     /// What others on a channel may know of this one; see [`crate::Presence`]. By default nothing: JSON `null`.
     #[must_use]
     pub fn public<T: Serialize>(mut self, info: T) -> Self {
@@ -109,6 +118,11 @@ impl Identity {
     pub fn public_part(&self) -> &RawJson {
         static NULL: RawJson = RawJson::null();
         self.known.as_ref().and_then(|known| known.public.as_ref()).unwrap_or(&NULL)
+    }
+
+    /// Whether [`Identity::passing`] was said.
+    pub fn is_passing(&self) -> bool {
+        self.known.as_ref().is_some_and(|known| known.passing)
     }
 
     pub(crate) fn check(&self) -> Result<(), String> {

@@ -33,6 +33,8 @@
 //!
 //! # Features
 //!
+//! - `socketio`: [`socketio`], Socket.IO clients of versions 1 to 4, by polling and WebSocket.
+//! - `events`: [`events`], clients on a plain WebSocket whose messages are events.
 //! - `tls`: [`Listener::tls`], TLS by rustls for a server with a listener of its own.
 //! - `embedded`: [`EmbeddedStore`], device queues and histories on this machine's disk.
 //! - `io-uring`: on Linux, a publication goes to a channel's followers in batches of 64 by `io_uring`, found
@@ -53,6 +55,8 @@ mod delivery;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod error;
+#[cfg(feature = "events")]
+pub mod events;
 mod format;
 mod history;
 mod http;
@@ -64,6 +68,8 @@ mod rpc;
 mod server;
 mod session;
 mod socket;
+#[cfg(feature = "socketio")]
+pub mod socketio;
 mod store;
 mod timestamp;
 mod token;
@@ -77,7 +83,7 @@ pub use builder::ServerBuilder;
 pub use channels::ChannelOptions;
 pub use delivery::{
     Acknowledge, Appended, Arrival, Arrived, DeliverOptions, Delivered, Device, DeviceStore, Entry, Expired,
-    MemoryDeviceStore, Message, QueueLimits, Queued, Resync, ResyncReason, To,
+    MemoryDeviceStore, Message, QueueCounts, QueueLimits, Queued, Resync, ResyncReason, To,
 };
 #[cfg(feature = "embedded")]
 pub use embedded::{
@@ -92,13 +98,16 @@ pub use history::{History, HistoryPage, HistoryQuery, Kept, keys, log};
 pub use http::body::ResponseBody;
 pub use http::cors::AllowedOrigins;
 pub use http::listener::Listener;
+#[cfg(feature = "socketio")]
+pub use http::service::SocketIoService;
 pub use http::service::{RemoteAddress, TokenSocketService};
 pub use identity::Identity;
+pub use node::NodeCounts;
 pub use presence::{Change, Counts, Member, MemoryPresenceStore, Presence, PresenceStore};
 pub use rpc::auth::Auth;
 pub use server::{PublishOptions, Server};
 pub use socket::outgoing::Outgoing;
-pub use socket::{Socket, SocketId};
+pub use socket::{Socket, SocketId, Waiting};
 pub use store::StoreError;
 pub use timestamp::Timestamp;
 pub use token::{MemoryTokenStore, TokenStore, TokenStoreError};

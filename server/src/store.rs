@@ -3,6 +3,10 @@
 //! In: an engine's own errors. Out: what a sender can do about them.
 
 /// Why a store did not do what it was asked. Nothing that it accepted before is affected, unless it says so.
+///
+/// [`Overloaded`](Self::Overloaded), [`Gone`](Self::Gone), [`TooMany`](Self::TooMany) and [`TooLarge`](Self::TooLarge)
+/// are refusals: nothing was done. After any other it is not known whether what was asked is kept, since an engine or
+/// a disk that fails may have done it before: a key makes it safe to send it again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {

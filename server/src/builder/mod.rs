@@ -2,7 +2,11 @@
 
 mod channels;
 mod delivery;
+#[cfg(feature = "events")]
+mod events;
 mod presence;
+#[cfg(feature = "socketio")]
+mod socketio;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -49,7 +53,11 @@ pub struct ServerBuilder {
     origins: AllowedOrigins,
     sockjs: SockJsOptions,
     services: Vec<(String, SockJsOptions, ServiceHandler)>,
+    #[cfg(feature = "events")]
+    events: Vec<(String, crate::events::EventOptions)>,
     channels: Vec<(String, ChannelOptions)>,
+    #[cfg(feature = "socketio")]
+    socketio: Option<(crate::socketio::SocketIoOptions, crate::socketio::NamespaceOptions)>,
 }
 
 impl ServerBuilder {
@@ -67,7 +75,11 @@ impl ServerBuilder {
             origins: AllowedOrigins::any(),
             sockjs: SockJsOptions::new(),
             services: Vec::new(),
+            #[cfg(feature = "events")]
+            events: Vec::new(),
             channels: Vec::new(),
+            #[cfg(feature = "socketio")]
+            socketio: None,
         }
     }
 
@@ -172,7 +184,7 @@ impl ServerBuilder {
         self
     }
 
-    /// Which origins' pages may ask for tokens. Any by default, without credentials.
+    /// Which origins' pages may ask for tokens, and connect as event clients. Any by default, without credentials.
     pub fn allowed_origins(mut self, origins: AllowedOrigins) -> Self {
         self.origins = origins;
         self
@@ -349,7 +361,7 @@ impl ServerBuilder {
 
     /// Checks it all and makes the server.
     pub fn build(mut self) -> Result<Server, BuildError> {
-        if self.access.authenticator.is_none() && self.services.is_empty() {
+        if self.access.authenticator.is_none() && self.wants_tokens() {
             return Err(BuildError::NoAuthenticator);
         }
         self.check_paths()?;
@@ -367,13 +379,46 @@ impl ServerBuilder {
         let services =
             services.map(|(prefix, options, handler)| (prefix, endpoint(options), handler)).collect();
         let sockets = endpoint(self.sockjs);
-        let server = Server::new(Http { shared, origins: self.origins, sockets, services });
+        #[cfg(feature = "events")]
+        let events = self.events.into_iter();
+        #[cfg(feature = "socketio")]
+        let socketio = self.socketio.map(|(options, root)| {
+            let node = &shared.node;
+            let io = crate::socketio::SocketIo::with(options, node.tasks.clone(), node.stop.clone());
+            io.offer_by_token("/", root, node);
+            io
+        });
+        let server = Server::new(Http {
+            shared,
+            origins: self.origins,
+            sockets,
+            services,
+            #[cfg(feature = "socketio")]
+            socketio,
+            #[cfg(feature = "events")]
+            events: events
+                .map(|(path, options)| (path, arc_swap::ArcSwap::from_pointee(options.into())))
+                .collect(),
+        });
         handle.set(&server);
         Ok(server)
     }
 
+    /// Whether there is nothing to connect to but with a token that somebody asks for.
+    fn wants_tokens(&self) -> bool {
+        #[cfg(feature = "events")]
+        if !self.events.is_empty() {
+            return false;
+        }
+        self.services.is_empty()
+    }
+
     fn check_paths(&self) -> Result<(), BuildError> {
         let services = self.services.iter().map(|(prefix, ..)| prefix.as_str());
+        #[cfg(feature = "socketio")]
+        let services = services.chain(self.socketio.iter().map(|(options, _)| &*options.path));
+        #[cfg(feature = "events")]
+        let services = services.chain(self.events.iter().map(|(path, _)| path.as_str()));
         let mut seen = Vec::new();
         for path in [&*self.config.token_path, &*self.config.socket_prefix].into_iter().chain(services) {
             if !path.starts_with('/') || path.ends_with('/') || seen.contains(&path) {

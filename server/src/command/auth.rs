@@ -6,6 +6,7 @@ use tokensocket_protocol::message::{Hello, SessionInfo, features};
 use tokensocket_protocol::{Answer, Close, ErrorCode, RpcError, Token};
 
 use crate::access::Access;
+use crate::identity::Identity;
 use crate::node::Node;
 use crate::socket::Socket;
 
@@ -21,6 +22,23 @@ pub(crate) enum Redeemed {
     Refused(Vec<u8>, Close),
 }
 
+/// Gives a socket its identity, asks the hooks, and has it count as authenticated. `device`: what its client says of
+/// itself, if it takes deliveries. These come with [`Node::greet`], once the client has been told.
+pub(crate) async fn welcome(
+    node: &Node,
+    socket: &Socket,
+    identity: Identity,
+    device: Option<&Hello>,
+    understands_cancel: bool,
+) -> Result<(), RpcError> {
+    socket.set_identity(identity);
+    Access::allow(&node.access.on_authenticate, socket.clone()).await?;
+    node.attach(socket, device);
+    socket.set_ready(understands_cancel);
+    Ok(())
+}
+
+/// Redeems a token and greets.
 pub(crate) async fn run(
     node: Arc<Node>,
     socket: Socket,
@@ -40,15 +58,13 @@ pub(crate) async fn run(
             return Redeemed::Refused(answer.error(&error), Close::INTERNAL);
         }
     };
-    socket.set_identity(identity);
-    if let Err(error) = Access::allow(&node.access.on_authenticate, socket.clone()).await {
-        return Redeemed::Refused(answer.error(&error), Close::FORBIDDEN);
-    }
     let understands = |feature: &str| {
         hello.as_ref().is_some_and(|hello| hello.features.iter().any(|known| known == feature))
     };
-    node.attach(&socket, hello.as_ref().filter(|_| understands(features::DELIVERY)));
-    socket.set_ready(understands(features::CANCEL));
+    let device = hello.as_ref().filter(|_| understands(features::DELIVERY));
+    if let Err(error) = welcome(&node, &socket, identity, device, understands(features::CANCEL)).await {
+        return Redeemed::Refused(answer.error(&error), Close::FORBIDDEN);
+    }
     tracing::debug!(socket = %socket.id(), client = ?hello.as_ref().map(|hello| &hello.name), "authenticated");
     let session = hello.is_some().then(|| SessionInfo {
         id: socket.id().to_string(),

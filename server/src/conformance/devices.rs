@@ -147,6 +147,9 @@ async fn finds_those_whom_a_message_is_for<S: DeviceStore>(bench: &Bench<S>) {
     assert_eq!(count(To::room("staff")).await, 3);
     assert_eq!(count(To::room("desk")).await, 1);
     assert_eq!(count(To::room("nobody")).await, 0);
+    assert_eq!(count(To::rooms(["desk", "staff", "nobody", "desk"])).await, 3);
+    assert_eq!(count(To::rooms(["desk"])).await, 1);
+    assert_eq!(count(To::rooms([""; 0])).await, 0);
     assert_eq!(count(To::everyone()).await, 4);
     // The last that connects says which rooms its user is in.
     bench.arrive("1", "b", &["desk"], 3).await;

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokensocket_protocol::command::deliver::{self, Delivery};
+use tokensocket_protocol::command::deliver::Delivery;
 use tokensocket_protocol::message as wire;
 
 use super::{Acknowledge, Arrived, Device, Entry, Message, Resync};
@@ -25,6 +25,8 @@ pub(crate) struct Cursor {
     pub(crate) device: Device,
     /// How long the device is remembered.
     pub(crate) ttl: Duration,
+    /// The same for a device with a name.
+    usual_ttl: Duration,
     place: Mutex<Place>,
 }
 
@@ -86,7 +88,7 @@ pub(crate) struct Given {
 }
 
 impl Cursor {
-    pub(crate) fn new(device: Device, ttl: Duration) -> Self {
+    pub(crate) fn new(device: Device, ttl: Duration, usual_ttl: Duration) -> Self {
         let place = Place {
             stage: Stage::Arriving,
             next: 1,
@@ -95,7 +97,7 @@ impl Cursor {
             resynced: Vec::new(),
             waiting: Vec::new(),
         };
-        Self { device, ttl, place: Mutex::new(place) }
+        Self { device, ttl, usual_ttl, place: Mutex::new(place) }
     }
 
     pub(crate) fn is_gone(&self) -> bool {
@@ -113,7 +115,11 @@ impl Cursor {
         // What rang before may be of an epoch that the store has forgotten since; what is of this one is read now.
         place.known = arrived.last;
         let Device { id, .. } = &self.device;
-        socket.reply(&deliver::settings(self.ttl, id, &arrived.epoch, arrived.resumed));
+        let settings =
+            socket.dialect().settings(self.ttl, self.usual_ttl, id, &arrived.epoch, arrived.resumed);
+        if let Some(settings) = settings {
+            socket.say(&settings);
+        }
         let waiting = std::mem::take(&mut place.waiting);
         let new = waiting.iter().filter(|resync| !arrived.resyncs.contains(resync));
         for resync in arrived.resyncs.iter().chain(new) {
@@ -142,11 +148,11 @@ impl Cursor {
         let unsent = || entries.iter().filter(|entry| entry.seq > reading.after).map(delivery);
         if is_first {
             if let Some(last) = entries.last() {
-                socket.reply(&deliver::batch(last.seq, unsent()));
+                socket.dialect().batch(last.seq, unsent(), |said| socket.say(&said));
             }
         } else {
             for delivery in unsent() {
-                socket.reply(&deliver::deliver(delivery));
+                socket.say(&socket.dialect().deliver(delivery));
             }
         }
         let found = entries.last().map_or(0, |entry| entry.seq);
@@ -165,7 +171,7 @@ impl Cursor {
         match place.stage {
             Stage::Live if seq == place.next => {
                 let Message { event, args, .. } = message;
-                socket.reply(&deliver::deliver(Delivery { seq, event, args }));
+                socket.say(&socket.dialect().deliver(Delivery { seq, event, args }));
                 place.next = seq + 1;
                 MustRead(false)
             }
@@ -234,7 +240,8 @@ impl Place {
                     self.resynced.remove(0);
                 }
                 self.resynced.push(resync.number);
-                socket.reply(&deliver::resync(resync.number, resync.event.as_deref(), resync.reason));
+                let Resync { number, event, reason } = resync;
+                socket.say(&socket.dialect().resync(*number, event.as_deref(), *reason));
             }
             Stage::Gone => {}
         }

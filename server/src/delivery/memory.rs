@@ -11,8 +11,8 @@ use tokensocket_protocol::RawJson;
 
 use super::queues::{Change, Content, Held, Queues};
 use super::{
-    Acknowledge, Appended, Arrival, Arrived, Device, DeviceStore, Entry, Expired, Message, QueueLimits,
-    Resync, To,
+    Acknowledge, Appended, Arrival, Arrived, Device, DeviceStore, Entry, Expired, Message, QueueCounts,
+    QueueLimits, Resync, To,
 };
 use crate::store::StoreError;
 use crate::timestamp::Timestamp;
@@ -122,6 +122,10 @@ impl DeviceStore for MemoryDeviceStore {
             queues.told(&device, &numbers, changes);
             Ok(())
         })
+    }
+
+    fn counts(&self) -> Option<QueueCounts> {
+        Some(QueueCounts::of(&self.state.lock().queues))
     }
 
     fn expire(&self, now: Timestamp) -> BoxFuture<'static, Result<Expired, StoreError>> {

@@ -11,6 +11,7 @@
 pub(crate) mod live;
 mod memory;
 pub(crate) mod queues;
+pub(crate) mod requests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub enum To {
     Users(Vec<Arc<str>>),
     /// All devices of every user who was in this room when last seen.
     Room(Arc<str>),
+    /// All devices of every user who was in one of these rooms when last seen, each device once.
+    Rooms(Vec<Arc<str>>),
     /// All devices.
     Everyone,
 }
@@ -61,6 +64,11 @@ impl To {
         Self::Room(name.into())
     }
 
+    /// Everybody in any of several rooms. Whoever is in more than one of them is meant once.
+    pub fn rooms<R: Into<Arc<str>>>(names: impl IntoIterator<Item = R>) -> Self {
+        Self::Rooms(names.into_iter().map(Into::into).collect())
+    }
+
     /// Everybody.
     pub fn everyone() -> Self {
         Self::Everyone
@@ -72,6 +80,7 @@ impl To {
 pub struct DeliverOptions {
     pub(crate) resync: bool,
     pub(crate) key: Option<Arc<str>>,
+    pub(crate) request: Option<Arc<str>>,
 }
 
 impl DeliverOptions {
@@ -85,6 +94,14 @@ impl DeliverOptions {
     #[must_use]
     pub fn resync(mut self, resync: bool) -> Self {
         self.resync = resync;
+        self
+    }
+
+    /// Names the request that this delivery is of in the log: where it is kept, and where each device acknowledges it,
+    /// both at the level `debug`. Not known any more after a restart, nor of very many deliveries at once.
+    #[must_use]
+    pub fn request(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.request = Some(name.into());
         self
     }
 
@@ -249,7 +266,8 @@ pub enum Acknowledge {
 ///   not resolved yet. Dropping a future does not undo its call.
 /// - What [`read`](DeviceStore::read) and [`arrive`](DeviceStore::arrive) resolve to is as durable as what an
 ///   `append` resolves to: they wait for the appends that they saw. Else a device could hold an entry that the store forgets.
-/// - A call that resolves to an error has changed nothing, except where the error says that this is not known.
+/// - A call that resolves to a refusal (see [`StoreError`]) has changed nothing. After any other error it may be as if it
+///   had been done, or not; it is the same for every later call.
 /// - Nothing in here blocks or panics; work in the background belongs to the store and ends with it.
 pub trait DeviceStore: Send + Sync + 'static {
     /// A device has connected.
@@ -293,6 +311,31 @@ pub trait DeviceStore: Send + Sync + 'static {
 
     /// Removes what is past its time. Called about every ten seconds.
     fn expire(&self, now: Timestamp) -> BoxFuture<'static, Result<Expired, StoreError>>;
+
+    /// How much is kept now, for whoever watches; `None`, which is the default: this is not counted. Must not wait.
+    fn counts(&self) -> Option<QueueCounts> {
+        None
+    }
+}
+
+/// How much a store of device queues keeps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueueCounts {
+    /// Devices that are known.
+    pub devices: usize,
+    /// Entries that wait to be acknowledged, of all devices; `None` where to count them would take too long.
+    pub entries: Option<usize>,
+}
+
+/// Counting looks at each device, and holds up who delivers: with so many, a millisecond.
+const MOST_COUNTED: usize = 100_000;
+
+impl QueueCounts {
+    pub(crate) fn of<B: Clone>(queues: &queues::Queues<B>) -> Self {
+        let devices = queues.devices();
+        Self { devices, entries: (devices <= MOST_COUNTED).then(|| queues.entries()) }
+    }
 }
 
 /// What the passing of time removed.

@@ -27,8 +27,8 @@ use super::record::Write;
 use super::writer::{Done, Restore, Writer};
 use crate::delivery::queues::{Change, Content, Held, Queues};
 use crate::delivery::{
-    Acknowledge, Appended, Arrival, Arrived, Device, DeviceStore, Entry, Expired, Message, QueueLimits,
-    Resync, To,
+    Acknowledge, Appended, Arrival, Arrived, Device, DeviceStore, Entry, Expired, Message, QueueCounts,
+    QueueLimits, Resync, To,
 };
 use crate::store::StoreError;
 use crate::timestamp::Timestamp;
@@ -317,6 +317,10 @@ impl std::fmt::Debug for EmbeddedDeviceStore {
 }
 
 impl DeviceStore for EmbeddedDeviceStore {
+    fn counts(&self) -> Option<QueueCounts> {
+        Some(QueueCounts::of(&self.0.state.lock().queues))
+    }
+
     fn arrive(&self, arrival: Arrival, now: Timestamp) -> Outcome<Arrived> {
         let device = arrival.device.clone();
         let (counted, count) = (Arc::new(Mutex::new(false)), arrival.clone());

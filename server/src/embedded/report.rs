@@ -107,9 +107,8 @@ impl Loss {
     /// All records behind one key and before another, which were both read; without one, to that end.
     pub(super) fn add_between(&mut self, from: Option<&[u8]>, to: Option<&[u8]>) {
         self.records += 1;
-        let lies_in = |kind: u8| {
-            from.is_none_or(|from| *from < [kind + 1][..]) && to.is_none_or(|to| *to > [kind][..])
-        };
+        let lies_in =
+            |kind: u8| from.is_none_or(|from| *from < [kind + 1][..]) && to.is_none_or(|to| *to > [kind][..]);
         let number = |key: Option<&[u8]>, kind: u8, otherwise: u64| match key.and_then(Place::of) {
             Some(Place::Entry(number)) if kind == record::ENTRY => number,
             Some(Place::Publication(number)) if kind == record::PUBLICATION => number,

@@ -112,6 +112,21 @@ impl AllowedOrigins {
         }
     }
 
+    /// Whether a page may open a connection that may go by its visitor's cookies or address. Browsers name the page's
+    /// origin (RFC 6455, section 10.2); who names none is no page.
+    #[cfg(feature = "events")]
+    pub(crate) fn allows_page(&self, head: &Head) -> bool {
+        let text =
+            |name| head.headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
+        match (&self.0, text(header::ORIGIN)) {
+            (Allowed::Any, _) | (_, None) => true,
+            (Allowed::Named(_), Some(origin)) => {
+                let host = origin.split_once("://").map(|(_, host)| host);
+                self.allows(origin) || (host.is_some() && host == text(header::HOST))
+            }
+        }
+    }
+
     /// Whether a page may load the answer as a script. A script's request names no origin, so its
     /// referrer stands for it; a browser that names none is believed only if it says "same origin".
     pub(crate) fn allows_script(&self, head: &Head) -> bool {

@@ -5,9 +5,15 @@
 
 pub(crate) mod body;
 pub(crate) mod cors;
+#[cfg(feature = "socketio")]
+pub(crate) mod engineio;
+#[cfg(feature = "events")]
+mod events;
 pub(crate) mod hixie;
 pub(crate) mod listener;
 pub(crate) mod service;
+#[cfg(feature = "socketio")]
+pub(crate) mod socketio;
 pub(crate) mod sockjs;
 pub(crate) mod upgrade;
 
@@ -19,6 +25,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use serde_json::json;
 
+use crate::node::Admission;
 use crate::session::driver::Shared;
 use crate::token::endpoint;
 use crate::transport::sockjs::service::{Handler, Service};
@@ -49,12 +56,22 @@ pub(crate) struct Http {
     pub(crate) sockets: sockjs::Endpoint,
     /// SockJS endpoints by themselves, by their prefix.
     pub(crate) services: Vec<(String, sockjs::Endpoint, Handler)>,
+    /// Where Socket.IO clients connect.
+    #[cfg(feature = "socketio")]
+    pub(crate) socketio: Option<crate::socketio::SocketIo>,
+    /// Endpoints of event clients, by their path.
+    #[cfg(feature = "events")]
+    pub(crate) events: Vec<(String, arc_swap::ArcSwap<crate::events::Endpoint>)>,
 }
 
 enum Endpoint<'a> {
     Token,
     Sockets(&'a str),
     Service(&'a sockjs::Endpoint, &'a Handler, &'a str),
+    #[cfg(feature = "socketio")]
+    SocketIo(&'a crate::socketio::SocketIo, &'a str),
+    #[cfg(feature = "events")]
+    Events(Arc<crate::events::Endpoint>),
 }
 
 impl Http {
@@ -87,21 +104,28 @@ impl Http {
                 };
                 sockjs::respond(self, endpoint, rest, head, body, accept).await
             }
+            #[cfg(feature = "socketio")]
+            Some(Endpoint::SocketIo(io, rest)) => Box::pin(socketio::respond(io, rest, head, body)).await,
+            #[cfg(feature = "events")]
+            Some(Endpoint::Events(endpoint)) => Box::pin(events::respond(self, &endpoint, head)).await,
             None => refuse(StatusCode::NOT_FOUND, "there is nothing at this path"),
         }
     }
 
     /// Takes one more connection, or says why not.
     fn accept(&self, head: &Head) -> Result<TokenSocket, Refusal> {
+        let admission = self.admit(head)?;
+        Ok(TokenSocket { shared: Arc::clone(&self.shared), remote_address: head.remote_address, admission })
+    }
+
+    /// Counts one more connection, or says why not.
+    fn admit(&self, head: &Head) -> Result<Admission, Refusal> {
         let node = &self.shared.node;
         if node.is_draining() {
             return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down"));
         }
-        let admission = node
-            .admit(head.remote_address.map(|address| address.ip()))
-            .ok_or(Refusal(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address"))?;
-        let shared = Arc::clone(&self.shared);
-        Ok(TokenSocket { shared, remote_address: head.remote_address, admission })
+        node.admit(head.remote_address.map(|address| address.ip()))
+            .ok_or(Refusal(StatusCode::TOO_MANY_REQUESTS, "too many connections from this address"))
     }
 
     fn endpoint<'a>(&'a self, path: &'a str) -> Option<Endpoint<'a>> {
@@ -114,6 +138,18 @@ impl Http {
                 return Some(Endpoint::Sockets(rest));
             }
         }
+        #[cfg(feature = "socketio")]
+        if let Some(io) = &self.socketio
+            && let Some(rest) = io.0.below(path)
+        {
+            return Some(Endpoint::SocketIo(io, rest));
+        }
+        #[cfg(feature = "events")]
+        if let Some((_, endpoint)) =
+            self.events.iter().find(|(known, _)| below(path, known).is_some_and(is_itself))
+        {
+            return Some(Endpoint::Events(endpoint.load_full()));
+        }
         self.services.iter().find_map(|(prefix, endpoint, handler)| {
             below(path, prefix).map(|rest| Endpoint::Service(endpoint, handler, rest))
         })
@@ -123,6 +159,12 @@ impl Http {
 /// What stands behind `prefix` in `path`: empty, or beginning with a slash.
 fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether what stands behind a path means the path itself.
+#[cfg(feature = "events")]
+fn is_itself(rest: &str) -> bool {
+    matches!(rest, "" | "/")
 }
 
 pub(crate) fn allow(mut response: Response<ResponseBody>, methods: &'static str) -> Response<ResponseBody> {

@@ -15,11 +15,14 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use sha1::{Digest, Sha1};
 use tokio::net::TcpStream;
+use tokio_util::task::TaskTracker;
 
 use super::Head;
 use super::body::ResponseBody;
 use crate::session::driver::{Driver, Shared};
 use crate::transport::Transport;
+#[cfg(feature = "socketio")]
+use crate::transport::engineio::websocket::EngineWebSocket;
 use crate::transport::sockjs::{self, websocket::SockJsWebSocket};
 use crate::transport::websocket::{Plain, Stream, WebSocket, Wrapped};
 
@@ -52,6 +55,12 @@ pub(crate) enum Framing {
     Raw,
     /// In SockJS's frames.
     SockJs,
+    /// Each frame is one, of text or of bytes.
+    #[cfg(feature = "events")]
+    Either,
+    /// Each text or binary frame is one packet of Engine.IO.
+    #[cfg(feature = "socketio")]
+    EngineIo,
 }
 
 impl Framing {
@@ -100,12 +109,17 @@ impl Upgrade {
         Ok(Self { stream, accept_key, framing })
     }
 
-    /// Answers 101 and hands the connection to `accept`, in a task of `shared`'s node.
-    pub(crate) fn accept(self, shared: &Arc<Shared>, accept: impl Accept) -> Response<ResponseBody> {
-        let max_message_bytes = shared.node.config.max_message_bytes;
-        let tasks = shared.node.tasks.clone();
+    /// Answers 101 and hands the connection to `accept`, in one of `tasks`.
+    pub(crate) fn accept(
+        self,
+        tasks: &TaskTracker,
+        max_message_bytes: usize,
+        accept: impl Accept,
+    ) -> Response<ResponseBody> {
         let Self { stream, accept_key, framing } = self;
-        shared.node.tasks.spawn(async move {
+        let upgrading = tasks.clone();
+        tasks.spawn(async move {
+            let tasks = upgrading;
             match stream.await {
                 // The connection gets a task of its own: this one's memory holds the handshake too.
                 Ok(upgraded) => take_over(upgraded, max_message_bytes, framing, accept, &tasks),
@@ -127,10 +141,14 @@ fn take_over(
     max_message_bytes: usize,
     framing: Framing,
     accept: impl Accept,
-    tasks: &tokio_util::task::TaskTracker,
+    tasks: &TaskTracker,
 ) {
     let limit = match framing {
         Framing::Raw => max_message_bytes,
+        #[cfg(feature = "events")]
+        Framing::Either => max_message_bytes,
+        #[cfg(feature = "socketio")]
+        Framing::EngineIo => max_message_bytes,
         Framing::SockJs => sockjs::inbox::max_frame_bytes(max_message_bytes),
     };
     let (stream, read) = match plain(upgraded) {
@@ -171,10 +189,14 @@ fn spawn<S: Stream>(
     max_message_bytes: usize,
     framing: Framing,
     accept: impl Accept,
-    tasks: &tokio_util::task::TaskTracker,
+    tasks: &TaskTracker,
 ) {
     match framing {
         Framing::Raw => drop(tasks.spawn(accept.run(socket))),
+        #[cfg(feature = "events")]
+        Framing::Either => drop(tasks.spawn(accept.run(socket.takes_binary()))),
+        #[cfg(feature = "socketio")]
+        Framing::EngineIo => drop(tasks.spawn(accept.run(EngineWebSocket::new(socket)))),
         Framing::SockJs => {
             drop(tasks.spawn(accept.run(SockJsWebSocket::new(socket, max_message_bytes))));
         }

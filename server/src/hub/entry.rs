@@ -237,9 +237,22 @@ impl Entry {
         text.extend_from_slice(&self.head);
         text.extend_from_slice(message.as_bytes());
         publish::push_publication_end(&mut text, offset);
-        let mut framed = Format::ALL.map(|_| None);
+        let push = |format: Format, out: &mut Vec<u8>| {
+            let dialect = format.dialect();
+            if dialect.is_native() {
+                format.push(out, &text);
+            } else {
+                format.push(out, &dialect.publication(&self.channel, message, offset));
+            }
+        };
+        let mut framed = [const { None::<Vec<u8>> }; Format::COUNT];
         let mut encode = |format: Format, out: &mut Vec<u8>| {
-            out.extend_from_slice(framed[format as usize].get_or_insert_with(|| format.frame(&text)));
+            let framed = framed[format as usize].get_or_insert_with(|| {
+                let mut framed = Vec::new();
+                push(format, &mut framed);
+                framed
+            });
+            out.extend_from_slice(framed);
         };
         let mut first = self.first.pending();
         if first.is_closed() {
@@ -251,7 +264,7 @@ impl Entry {
                 part.pending().append(&mut encode);
             }
         } else {
-            first.append(|format, out| format.push(out, &text));
+            first.append(push);
         }
         Ok(())
     }
@@ -292,11 +305,12 @@ impl Entry {
         access: &Access,
     ) {
         let channel = &self.channel;
-        let mut kept = Format::ALL.map(|_| None);
+        let mut kept = [const { None }; Format::COUNT];
         let mut serve = |followers: &Followers| {
             for socket in followers.values() {
-                let encode =
-                    |message: &RawJson| socket.encode(&publish::publication(channel, message, offset));
+                let encode = |message: &RawJson| {
+                    socket.encode(&socket.dialect().publication(channel, message, offset))
+                };
                 let frame = match access.filtered(socket, channel, message) {
                     Filtered::Keep => {
                         kept[socket.format() as usize].get_or_insert_with(|| encode(message)).clone()
@@ -323,7 +337,7 @@ impl Entry {
         for part in self.parts() {
             let followers = part.serving(self.droppable);
             for socket in followers.values().filter(|socket| socket.follows(&self.channel)) {
-                socket.reply(&text);
+                socket.tell(|| text.clone());
             }
             part.release(followers, self.droppable);
         }

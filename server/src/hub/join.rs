@@ -18,7 +18,7 @@ use tokensocket_protocol::command::subscribe::Joined;
 
 use super::cork::Corked;
 use super::entry::{Entry, Gone, Membership};
-use super::track::{Missed, Placed, ReadAgain, Reading, Track};
+use super::track::{Found, Missed, Placed, ReadAgain, Track};
 use crate::access::{Access, Filtered};
 use crate::socket::{Socket, SocketId};
 
@@ -58,16 +58,16 @@ impl Entry {
     pub(super) fn join(
         &self,
         socket: &Socket,
-        reading: &Reading<'_>,
+        found: &Found<'_>,
         access: &Access,
         confirm: Confirm<'_>,
     ) -> Result<(), ReadAgain> {
         let Some(track) = &self.track else { return Err(ReadAgain) };
         let mut membership = self.membership.lock();
         let was_here = if access.filter.is_some() {
-            self.join_filtered(track, &membership, socket, reading, access, confirm)?
+            self.join_filtered(track, &membership, socket, found, access, confirm)?
         } else {
-            self.join_encoded(track, &membership, socket, reading, confirm)?
+            self.join_encoded(track, &membership, socket, found, confirm)?
         };
         let was_guest = membership.guests.remove(&socket.id());
         if was_here && !was_guest {
@@ -90,7 +90,7 @@ impl Entry {
         track: &parking_lot::Mutex<Track>,
         membership: &Membership,
         socket: &Socket,
-        reading: &Reading<'_>,
+        found: &Found<'_>,
         confirm: Confirm<'_>,
     ) -> Result<bool, ReadAgain> {
         let part = self.part_of(membership, socket.id());
@@ -98,7 +98,7 @@ impl Entry {
         let was_here = followers.contains_key(&socket.id());
         let outcome = {
             let mut track = track.lock();
-            track.place(reading).map(|placed| {
+            track.place(found).map(|placed| {
                 for Missed { offset, message } in &placed.unseen {
                     // The channel cannot be gone: the joiner counts.
                     let _ = self.append(message, Some(*offset));
@@ -110,7 +110,7 @@ impl Entry {
             if let Some(batch) = batch {
                 batch.hand_out(&followers, self.droppable);
             }
-            socket.reply(&confirm(&told(&placed, &placed.missed)));
+            socket.tell(|| confirm(&told(&placed, &placed.missed)));
             followers.insert(socket.id(), socket.clone());
             placed.unseen.is_empty()
         });
@@ -127,12 +127,12 @@ impl Entry {
         track: &parking_lot::Mutex<Track>,
         membership: &Membership,
         socket: &Socket,
-        reading: &Reading<'_>,
+        found: &Found<'_>,
         access: &Access,
         confirm: Confirm<'_>,
     ) -> Result<bool, ReadAgain> {
         let mut first = self.first.serving(self.droppable);
-        let placed = track.lock().place(reading);
+        let placed = track.lock().place(found);
         let placed = match placed {
             Ok(placed) => placed,
             Err(again) => {
@@ -149,7 +149,7 @@ impl Entry {
             Filtered::Drop => None,
         };
         let missed: Vec<_> = placed.missed.iter().filter_map(allowed).collect();
-        socket.reply(&confirm(&told(&placed, &missed)));
+        socket.tell(|| confirm(&told(&placed, &missed)));
         let part = self.part_beside(&first, membership, socket.id());
         let is_new = match part {
             None => self.first.insert(&mut first, socket),

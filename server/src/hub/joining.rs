@@ -9,8 +9,8 @@ use tokensocket_protocol::{Channel, Position};
 
 use super::entry::Entry;
 use super::join::Confirm;
-use super::track::Reading;
-use super::{Hub, Told};
+use super::track::Found;
+use super::{Hub, Noted};
 use crate::access::Access;
 use crate::broker::Broker;
 use crate::history::HistoryPage;
@@ -45,7 +45,7 @@ impl Hub {
         is_new: bool,
         access: &Access,
         broker: &'a dyn Broker,
-    ) -> (Joining<'a>, Told) {
+    ) -> (Joining<'a>, Noted) {
         let (entry, told) = self.with_entry(channel, access, |entry| {
             entry.begin(|| broker.subscribe(channel)).map(|told| (Arc::clone(entry), told))
         });
@@ -60,8 +60,8 @@ impl Joining<'_> {
         self.entry.seen()
     }
 
-    /// Joins, confirms, and delivers from then on. `false`: what was read does not reach, read again. After the
-    /// `last` reading it joins in any case. The socket's channels must be held.
+    /// Joins, confirms, and delivers from then on. `false`: what was read does not reach, read again. The
+    /// `last` time it joins in any case. The socket's channels must be held.
     pub(crate) fn join(
         &mut self,
         recover: Option<&Position>,
@@ -70,8 +70,8 @@ impl Joining<'_> {
         access: &Access,
         confirm: Confirm<'_>,
     ) -> bool {
-        let reading = Reading { recover, page: read.map(|read| (&read.page, read.since)), last };
-        self.joined = self.entry.join(&self.socket, &reading, access, confirm).is_ok();
+        let found = Found { recover, page: read.map(|read| (&read.page, read.since)), last };
+        self.joined = self.entry.join(&self.socket, &found, access, confirm).is_ok();
         self.joined
     }
 }

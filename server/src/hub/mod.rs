@@ -48,7 +48,7 @@ const SHARDS: usize = 64;
 type Shard = Mutex<HashMap<Channel, Arc<Entry>>>;
 
 /// What the broker says when it was told that a channel is followed, or no longer.
-type Told = BoxFuture<'static, Result<(), BrokerError>>;
+type Noted = BoxFuture<'static, Result<(), BrokerError>>;
 
 /// The followers of every channel of this node.
 pub(crate) struct Hub {
@@ -73,12 +73,12 @@ impl Hub {
         socket: &Socket,
         access: &Access,
         broker: &dyn Broker,
-    ) -> Option<Told> {
+    ) -> Option<Noted> {
         self.with_entry(channel, access, |entry| entry.add(socket, || broker.subscribe(channel)))
     }
 
     /// Removes a follower. For the last one of a channel the broker is told.
-    pub(crate) fn remove(&self, channel: &Channel, socket: &Socket, broker: &dyn Broker) -> Option<Told> {
+    pub(crate) fn remove(&self, channel: &Channel, socket: &Socket, broker: &dyn Broker) -> Option<Noted> {
         let entry = self.find(channel)?;
         let stays = !self.wild.is_empty() && socket.is_guest_of(channel);
         let told = entry.remove(socket.id(), stays, || broker.unsubscribe(channel))?;
@@ -87,7 +87,7 @@ impl Hub {
     }
 
     /// Adds somebody who follows all channels that a pattern covers. The broker is told.
-    pub(crate) fn add_pattern(&self, pattern: &Pattern, socket: &Socket, broker: &dyn Broker) -> Told {
+    pub(crate) fn add_pattern(&self, pattern: &Pattern, socket: &Socket, broker: &dyn Broker) -> Noted {
         // Whoever makes an entry from now on finds the socket here; in those that are there it is put now.
         let told = self.wild.add(pattern, socket, broker);
         for (_, entry) in self.covered(pattern) {
@@ -103,7 +103,7 @@ impl Hub {
         pattern: &Pattern,
         socket: &Socket,
         broker: &dyn Broker,
-    ) -> Option<Told> {
+    ) -> Option<Noted> {
         let told = self.wild.remove(pattern, socket.id(), broker);
         for (channel, entry) in self.covered(pattern) {
             if !socket.is_guest_of(&channel) {
@@ -244,7 +244,7 @@ impl Hub {
 }
 
 /// An engine that is slow to hear that a channel is no longer followed costs some traffic, not the caller's time.
-pub(crate) fn leave_to(channel: &Channel, told: Told) {
+pub(crate) fn leave_to(channel: &Channel, told: Noted) {
     match told.now_or_never() {
         Some(Ok(())) => {}
         Some(Err(error)) => tracing::warn!(%channel, %error, "the broker still follows a channel"),

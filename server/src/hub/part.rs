@@ -24,17 +24,17 @@ pub(super) struct Part {
 #[derive(Default)]
 pub(super) struct Pending {
     /// Encoded publications, by format; only for formats that are followed.
-    encoded: [Vec<u8>; Format::ALL.len()],
+    encoded: [Vec<u8>; Format::COUNT],
     messages: usize,
     /// How many followers each format has.
-    followed: [usize; Format::ALL.len()],
+    followed: [usize; Format::COUNT],
     /// The channel is no longer in the table: nothing may be added.
     closed: bool,
 }
 
 /// Publications that are to be handed out together.
 pub(super) struct Batch {
-    encoded: [Bytes; Format::ALL.len()],
+    encoded: [Bytes; Format::COUNT],
     messages: usize,
 }
 
@@ -42,7 +42,7 @@ impl Pending {
     /// Adds a publication, for those formats that somebody here follows.
     pub(super) fn append(&mut self, mut encode: impl FnMut(Format, &mut Vec<u8>)) {
         self.messages += 1;
-        for format in Format::ALL {
+        for &format in Format::ALL {
             if self.followed[format as usize] > 0 {
                 encode(format, &mut self.encoded[format as usize]);
             }

@@ -60,7 +60,7 @@ pub(super) struct Missed {
 }
 
 /// What a joiner has read.
-pub(super) struct Reading<'a> {
+pub(super) struct Found<'a> {
     /// Where it wants to go on.
     pub(super) recover: Option<&'a Position>,
     /// What it read, and since which offset; it may read nothing if it does not recover.
@@ -126,18 +126,18 @@ impl Track {
     }
 
     /// Finds where a joiner stands. From then on `seen` is its position.
-    pub(super) fn place(&mut self, reading: &Reading<'_>) -> Result<Placed, ReadAgain> {
-        let seen = match (&self.seen, reading.page) {
+    pub(super) fn place(&mut self, found: &Found<'_>) -> Result<Placed, ReadAgain> {
+        let seen = match (&self.seen, found.page) {
             (Some(seen), _) => seen.clone(),
             (None, Some((page, _))) => self.seen.insert(page.position.clone()).clone(),
             (None, None) => return Err(ReadAgain),
         };
-        let Some(recover) = reading.recover else {
+        let Some(recover) = found.recover else {
             return Ok(Placed { position: Some(seen), ..Placed::default() });
         };
-        match self.recover(recover, &seen, reading.page) {
+        match self.recover(recover, &seen, found.page) {
             Ok(Some(placed)) => Ok(placed),
-            Err(ReadAgain) if !reading.last => Err(ReadAgain),
+            Err(ReadAgain) if !found.last => Err(ReadAgain),
             Ok(None) | Err(ReadAgain) => {
                 Ok(Placed { position: Some(seen), recovered: Some(false), ..Placed::default() })
             }

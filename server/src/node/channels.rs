@@ -141,7 +141,7 @@ impl Node {
                 self.leave(channel, socket);
             }
         }
-        socket.reply(&unsubscribe::unsubscribed(channel));
+        socket.tell(|| unsubscribe::unsubscribed(channel));
     }
 
     pub(super) fn leave(&self, channel: &Channel, socket: &Socket) {
@@ -281,10 +281,7 @@ impl BrokerHandler for Node {
                 }
             }
             Control::Emit { users, channel, message } => {
-                self.emit(
-                    users.as_deref(),
-                    &tokensocket_protocol::command::publish::publication(&channel, &message, None),
-                );
+                self.emit(users.as_deref(), &channel, &message);
             }
             Control::Disconnect { users, close } => self.disconnect_users(&users, &close),
         }

@@ -17,13 +17,14 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
-use tokensocket_protocol::Close;
 use tokensocket_protocol::message::{Acknowledge, Hello};
+use tokensocket_protocol::{Channel, Close, RawJson};
 
 use super::Node;
 use super::completing::Completing;
 use crate::broker::{BrokerError, Control};
 use crate::delivery::live::{Acknowledged, Cursor, MustRead};
+use crate::delivery::requests::Requests;
 use crate::delivery::{Appended, Arrival, Device, DeviceStore, Message, Queued, Resync, To};
 use crate::format::Format;
 use crate::socket::{Socket, SocketId};
@@ -42,11 +43,12 @@ pub(crate) struct Devices {
     sockets: RwLock<BTreeMap<(Device, SocketId), Socket>>,
     /// Departures that the store did not take.
     departing: Mutex<Vec<Device>>,
+    pub(crate) requests: Requests,
 }
 
 impl Devices {
     pub(super) fn new(store: Box<dyn DeviceStore>) -> Self {
-        Self { store, sockets: RwLock::default(), departing: Mutex::default() }
+        Self { store, sockets: RwLock::default(), departing: Mutex::default(), requests: Requests::default() }
     }
 
     fn of_device(&self, device: &Device) -> Vec<Socket> {
@@ -84,12 +86,13 @@ impl Node {
     pub(crate) fn attach(&self, socket: &Socket, device: Option<&Hello>) {
         let Some(user) = socket.identity().user_id() else { return };
         if let Some(hello) = device {
-            let (id, ttl) = hello.device.as_ref().map_or_else(
+            let named = hello.device.as_ref().filter(|_| !socket.identity().is_passing());
+            let (id, ttl) = named.map_or_else(
                 || (format!("~{:016x}", rand::random::<u64>()), Duration::ZERO),
                 |name| (name.clone(), self.config.device_ttl),
             );
             let device = Device { user: Arc::clone(user), id: id.into() };
-            socket.set_cursor(Cursor::new(device, ttl));
+            socket.set_cursor(Cursor::new(device, ttl, self.config.device_ttl));
         }
         if let Some(place) = place(socket) {
             self.devices.sockets.write().insert(place, socket.clone());
@@ -215,12 +218,18 @@ impl Node {
 
     /// Keeps a message for every device it is for, and sends it to those that are connected here. What was begun
     /// is done, also when nobody waits for it any more.
-    pub(crate) async fn deliver(self: &Arc<Self>, to: To, message: Message) -> Result<Appended, StoreError> {
+    pub(crate) async fn deliver(
+        self: &Arc<Self>,
+        to: To,
+        message: Message,
+        request: Option<Arc<str>>,
+    ) -> Result<Appended, StoreError> {
         // What is kept grows old also while nobody is connected.
         self.begin_ticking();
         let node = Arc::clone(self);
         let delivering = async move {
             let appended = node.devices.store.append(to, message.clone(), Timestamp::now()).await?;
+            node.devices.requests.kept(request.as_ref(), &appended);
             for (at, (device, queued)) in appended.queued.iter().enumerate() {
                 if at % RINGS == RINGS - 1 {
                     tokio::task::yield_now().await;
@@ -285,8 +294,11 @@ impl Node {
             Acknowledged::Resyncs(numbers) => store.told(device, numbers),
             Acknowledged::Entries(what) => {
                 let acknowledging = store.acknowledge(device.clone(), what, Timestamp::now());
+                let taken = self.devices.requests.take(&device, what);
                 let telling = async move {
-                    if let Some(resync) = acknowledging.await? {
+                    let resync = acknowledging.await?;
+                    Requests::acknowledged(&device, &taken);
+                    if let Some(resync) = resync {
                         node.tell(&device, &resync);
                     }
                     Ok(())
@@ -297,6 +309,22 @@ impl Node {
         let node = Arc::clone(self);
         let completing = Completing::begun(Arc::clone(self), acknowledging);
         Some(async move { node.in_time(completing).await }.boxed())
+    }
+
+    /// A socket's device has something, and nobody waits to hear that the store knows.
+    #[cfg(any(feature = "socketio", feature = "events"))]
+    pub(crate) fn settle(self: &Arc<Self>, socket: &Socket, what: Acknowledge) {
+        if let Some(acknowledging) = socket.cursor().and_then(|cursor| self.acknowledge(cursor, what)) {
+            let settling = async move {
+                if let Err(error) = acknowledging.await {
+                    tracing::debug!(%error, "the store did not take an acknowledgement: it will be delivered again");
+                }
+            };
+            let mut settling = settling.boxed();
+            if (&mut settling).now_or_never().is_none() {
+                self.finish(settling);
+            }
+        }
     }
 
     /// Has the store remove what is past its time. Call it about every ten seconds.
@@ -323,16 +351,22 @@ impl Node {
         self.broker.control(control).await
     }
 
-    pub(super) fn emit(&self, users: Option<&[Arc<str>]>, message: &[u8]) {
+    pub(super) fn emit(&self, users: Option<&[Arc<str>]>, channel: &Channel, message: &RawJson) {
         let sockets = match users {
             Some(users) => self.devices.of_users(users),
             None => self.sockets().into_iter().filter(Socket::is_authenticated).collect(),
         };
-        let mut frames: [Option<Bytes>; Format::ALL.len()] = Default::default();
+        let mut frames: [Option<Bytes>; Format::COUNT] = Default::default();
         for socket in sockets {
-            let frame = frames[socket.format() as usize].get_or_insert_with(|| socket.encode(message));
+            let encode = || socket.encode(&socket.dialect().publication(channel, message, None));
+            let frame = frames[socket.format() as usize].get_or_insert_with(encode);
             socket.deliver(frame, 1, false);
         }
+    }
+
+    /// The sockets of a user, in the order of their devices' names.
+    pub(crate) fn user_sockets(&self, user: &Arc<str>) -> Vec<Socket> {
+        self.devices.of_user(user)
     }
 
     pub(super) fn disconnect_users(&self, users: &[Arc<str>], close: &Close) {

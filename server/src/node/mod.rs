@@ -31,7 +31,7 @@ use tokio_util::task::TaskTracker;
 use crate::access::Access;
 use crate::broker::{Broker, BrokerError, BrokerHandler};
 use crate::config::Config;
-use crate::delivery::DeviceStore;
+use crate::delivery::{DeviceStore, QueueCounts};
 use crate::error::{IssueError, SubscribeError};
 use crate::format::Format;
 use crate::hub::Hub;
@@ -44,6 +44,20 @@ use crate::timestamp::Timestamp;
 use crate::token::{TokenStore, TokenStoreError};
 use devices::Devices;
 use presence::Presences;
+
+/// What a node has counted since it began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeCounts {
+    /// Sockets that came.
+    pub opened: u64,
+    /// Sockets that went.
+    pub closed: u64,
+    /// Entries of deliveries that were kept, one for each device that a message was for.
+    pub accepted: u64,
+    /// Acknowledgements of deliveries; that of a batch is one.
+    pub acknowledged: u64,
+}
 
 /// One node. Shared by all its tasks.
 pub(crate) struct Node {
@@ -193,6 +207,18 @@ impl Node {
         self.sockets.lock().get(&id).cloned()
     }
 
+    pub(crate) fn counts(&self) -> NodeCounts {
+        let open = self.sockets.lock().len();
+        let opened = self.next_socket.load(Ordering::Relaxed) - 1;
+        let (accepted, acknowledged) = self.devices.requests.counts();
+        let closed = opened.saturating_sub(u64::try_from(open).unwrap_or(u64::MAX));
+        NodeCounts { opened, closed, accepted, acknowledged }
+    }
+
+    pub(crate) fn queue_counts(&self) -> Option<QueueCounts> {
+        self.devices.store.counts()
+    }
+
     pub(crate) fn auth_timeout(&self) -> Option<Duration> {
         *self.auth_timeout.read()
     }
@@ -220,12 +246,15 @@ impl Node {
 
 /// How often what is past its time is dropped.
 const EXPIRY: Duration = Duration::from_secs(10);
+/// How often a store of presence that failed is told again, at most.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Moves the node's clock on and wakes whose time has come, until the node has ended.
 async fn tick(node: Weak<Node>, ended: Arc<Notify>) {
     let Some(period) = node.upgrade().map(|node| node.clock.tick()) else { return };
     let mut ticks = tokio::time::interval(period);
     let mut expired = Instant::now();
+    let mut told_again = expired;
     loop {
         // Either way the node is looked at: it may have ended between two ticks.
         tokio::select! {
@@ -237,6 +266,10 @@ async fn tick(node: Weak<Node>, ended: Arc<Notify>) {
             if let Some(socket) = node.socket(id) {
                 socket.check_due(asked, &node.clock);
             }
+        }
+        if told_again.elapsed() >= AGAIN {
+            told_again = Instant::now();
+            node.change_again();
         }
         if expired.elapsed() >= EXPIRY {
             expired = Instant::now();
@@ -265,7 +298,7 @@ impl Home for Node {
             let told = Self::subscribe(self, &socket, &channel, None, &mut confirm).await?;
             self.enter(&socket, &channel, false);
             if let Some(told) = told {
-                socket.reply(&told);
+                socket.tell(|| told);
             }
             Ok(())
         }

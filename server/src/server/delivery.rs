@@ -9,6 +9,7 @@ use super::Server;
 use crate::broker::Control;
 use crate::delivery::{DeliverOptions, Delivered, Message, To};
 use crate::error::{DeliverError, PublishError};
+use crate::socket::emit::arguments;
 
 /// The longest name of an event and the longest key, in bytes.
 const MAX_NAME_BYTES: usize = 128;
@@ -25,9 +26,10 @@ impl Server {
     /// `args` are the event's arguments: a tuple or a list has several, `()` none, anything else is one. An event
     /// has 1 to 128 bytes.
     ///
-    /// An error means that nothing was kept, except [`StoreError::Timeout`](crate::StoreError::Timeout) after the
-    /// server's `store_timeout`: then it may have been, and a [key](DeliverOptions::key) makes it safe to
-    /// deliver again. Dropping the future does not take back what it has begun.
+    /// A refusal ([`Overloaded`](crate::StoreError::Overloaded), [`TooLarge`](crate::StoreError::TooLarge),
+    /// [`TooMany`](crate::StoreError::TooMany)) means that nothing was kept. After any other error of the store, such as
+    /// [`Timeout`](crate::StoreError::Timeout) or one of the disk, it may have been: a [key](DeliverOptions::key) makes
+    /// it safe to deliver again. Dropping the future does not take back what it has begun.
     pub async fn deliver(
         &self,
         to: To,
@@ -41,7 +43,7 @@ impl Server {
         }
         let args = arguments(RawJson::new(&args)?);
         let message = Message { event, args, resync: options.resync, key: options.key };
-        let appended = self.http.shared.node.deliver(to, message).await?;
+        let appended = self.http.shared.node.deliver(to, message, options.request).await?;
         Ok(Delivered { devices: appended.queued.len(), duplicate: appended.duplicate })
     }
 
@@ -98,13 +100,4 @@ impl Server {
 
 fn name(text: &str) -> Option<Arc<str>> {
     (1..=MAX_NAME_BYTES).contains(&text.len()).then(|| Arc::from(text))
-}
-
-/// The arguments as a list.
-fn arguments(args: RawJson) -> RawJson {
-    match args.as_bytes() {
-        [b'[', ..] => args,
-        b"null" => RawJson::from_text("[]").unwrap_or_default(),
-        text => RawJson::from_text([b"[", text, b"]"].concat()).unwrap_or_default(),
-    }
 }

@@ -2,7 +2,11 @@
 
 mod channels;
 mod delivery;
+#[cfg(feature = "events")]
+mod events;
 mod presence;
+#[cfg(feature = "socketio")]
+mod socketio;
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock, Weak};
@@ -24,16 +28,18 @@ use warp::filters::BoxedFilter;
 use warp::{Filter, Reply};
 
 use crate::builder::ServerBuilder;
+use crate::delivery::QueueCounts;
 use crate::error::{IssueError, ServeError};
 use crate::http::body::{Kind, ResponseBody};
 use crate::http::listener::{self, Listener};
-use crate::http::service::TokenSocketService;
+use crate::http::service::{Answers, TokenSocketService};
 use crate::http::{Head, Http};
 use crate::identity::Identity;
-use crate::node::Node;
+use crate::node::{Node, NodeCounts};
 use crate::session::outbox::Signal;
 use crate::socket::outgoing::Outgoing;
 use crate::socket::{Socket, SocketId};
+use crate::token::TokenStoreError;
 
 pub use channels::PublishOptions;
 
@@ -66,27 +72,7 @@ impl Server {
     /// The server as a warp filter, to be combined with others. It rejects paths that are not its own
     /// with "not found", and answers all that are.
     pub fn routes(&self) -> BoxedFilter<(warp::reply::Response,)> {
-        let owner = Arc::clone(&self.http);
-        let http = Arc::clone(&self.http);
-        let query = warp::query::raw().or_else(|_| async { Ok::<_, Infallible>((String::new(),)) });
-        warp::path::full()
-            .and_then(move |path: warp::path::FullPath| {
-                let owned = owner.owns(path.as_str()).then(|| path.as_str().to_owned());
-                async move { owned.ok_or_else(warp::reject::not_found) }
-            })
-            .and(warp::method())
-            .and(query)
-            .and(warp::header::headers_cloned())
-            .and(warp::addr::remote())
-            .and(warp::ext::optional())
-            .and(warp::body::stream())
-            .then(move |path, method, query, headers, remote_address, on_upgrade, body| {
-                let http = Arc::clone(&http);
-                let mut head = Head { method, path, query, headers, remote_address, on_upgrade };
-                let body = StreamBody::new(TryStreamExt::map_ok(body, Frame::data));
-                async move { into_reply(http.respond(&mut head, body).await) }
-            })
-            .boxed()
+        mounted(Arc::clone(&self.http))
     }
 
     /// Serves on `listener`, with the server's own accept loop, until [`Server::shutdown`] is through.
@@ -136,6 +122,24 @@ impl Server {
         self.node().socket(id)
     }
 
+    /// The sockets of this node that belong to a user, in the order in which they connected.
+    pub fn user_sockets(&self, user: impl Into<Arc<str>>) -> Vec<Socket> {
+        let mut sockets = self.node().user_sockets(&user.into());
+        sockets.sort_unstable_by_key(Socket::id);
+        sockets
+    }
+
+    /// What this node has counted since it began.
+    pub fn counts(&self) -> NodeCounts {
+        self.node().counts()
+    }
+
+    /// How much this node's store keeps for devices; `None` if it does not count that. See
+    /// [`DeviceStore::counts`](crate::DeviceStore::counts).
+    pub fn queue_counts(&self) -> Option<QueueCounts> {
+        self.node().queue_counts()
+    }
+
     // Calls.
 
     /// Calls an action of a client. The same as [`Socket::rpc`].
@@ -169,6 +173,12 @@ impl Server {
     /// themselves.
     pub async fn issue_token(&self, identity: Identity) -> Result<Token, IssueError> {
         self.node().issue(identity).await
+    }
+
+    /// Takes the identity of a token, which is used up by that; `None` when it is unknown, used or expired. For doors
+    /// of an application's own.
+    pub async fn redeem_token(&self, token: Token) -> Result<Option<Identity>, TokenStoreError> {
+        self.node().redeem(token).await
     }
 
     /// Changes how long a connection may take to authenticate; `None` for as long as it likes. Holds for
@@ -230,6 +240,30 @@ impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server").field("config", &self.node().config).finish_non_exhaustive()
     }
+}
+
+/// What answers requests as a warp filter.
+fn mounted<A: Answers>(answers: A) -> BoxedFilter<(warp::reply::Response,)> {
+    let owner = answers.clone();
+    let query = warp::query::raw().or_else(|_| async { Ok::<_, Infallible>((String::new(),)) });
+    warp::path::full()
+        .and_then(move |path: warp::path::FullPath| {
+            let owned = owner.owns(path.as_str()).then(|| path.as_str().to_owned());
+            async move { owned.ok_or_else(warp::reject::not_found) }
+        })
+        .and(warp::method())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(warp::addr::remote())
+        .and(warp::ext::optional())
+        .and(warp::body::stream())
+        .then(move |path, method, query, headers, remote_address, on_upgrade, body| {
+            let answers = answers.clone();
+            let mut head = Head { method, path, query, headers, remote_address, on_upgrade };
+            let body = StreamBody::new(TryStreamExt::map_ok(body, Frame::data));
+            async move { into_reply(answers.respond(&mut head, body).await) }
+        })
+        .boxed()
 }
 
 /// The same response for warp.

@@ -3,12 +3,15 @@
 //! In: what the application wants of the socket. Out: messages in its outbox. The task that reads and
 //! writes the connection is elsewhere; a [`Socket`] is a cheap handle that outlives it harmlessly.
 
+pub(crate) mod emit;
 pub(crate) mod outgoing;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::ParseIntError;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -19,7 +22,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokensocket_protocol::action::{Call, FromCall};
-use tokensocket_protocol::command::{call, publish};
+use tokensocket_protocol::command::call;
 use tokensocket_protocol::server::Calls;
 use tokensocket_protocol::{Channel, Close, Pattern, RawJson, RpcError};
 use tokio::sync::oneshot;
@@ -27,6 +30,7 @@ use tokio::sync::oneshot;
 use crate::delivery::live::Cursor;
 use crate::error::{CallError, PublishError, SubscribeError};
 use crate::format::Format;
+use crate::format::dialect::{Dialect, Said};
 use crate::identity::Identity;
 use crate::session::clock::{Clock, Tick};
 use crate::session::outbox::{Outbox, Signal};
@@ -40,6 +44,23 @@ impl fmt::Display for SocketId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
     }
+}
+
+impl FromStr for SocketId {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        u64::from_str_radix(text, 16).map(Self)
+    }
+}
+
+/// What waits to be written to a socket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes of them, as they are framed.
+    pub bytes: usize,
 }
 
 /// A connected client. Cloning gives another handle to the same socket.
@@ -56,6 +77,8 @@ pub(crate) struct Inner {
     cursor: OnceLock<Box<Cursor>>,
     ready: AtomicBool,
     understands_cancel: AtomicBool,
+    /// Its connection's task can write more at once; only dialects that hold packets back ever say no.
+    writable: AtomicBool,
     channels: Mutex<Channels>,
     changing_channels: Mutex<()>,
     calls: Mutex<Calls<Waiter>>,
@@ -77,7 +100,23 @@ pub(crate) trait Home: Send + Sync {
 }
 
 /// Who waits for a client's answer.
-pub(crate) type Waiter = oneshot::Sender<Result<RawJson, CallError>>;
+pub(crate) type Waiter = oneshot::Sender<Result<Answered, CallError>>;
+
+/// What a client answered.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    /// On the TokenSocket wire the result, of a Socket.IO client the list of its arguments.
+    pub(crate) json: RawJson,
+    /// The bytes among them.
+    #[cfg_attr(not(feature = "socketio"), allow(dead_code, reason = "Socket.IO alone has bytes"))]
+    pub(crate) attachments: Vec<Bytes>,
+}
+
+impl From<RawJson> for Answered {
+    fn from(json: RawJson) -> Self {
+        Self { json, attachments: Vec::new() }
+    }
+}
 
 #[derive(Default)]
 struct Channels {
@@ -109,6 +148,7 @@ impl Socket {
             cursor: OnceLock::new(),
             ready: AtomicBool::new(false),
             understands_cancel: AtomicBool::new(false),
+            writable: AtomicBool::new(true),
             channels: Mutex::default(),
             changing_channels: Mutex::default(),
             calls: Mutex::default(),
@@ -155,6 +195,21 @@ impl Socket {
         self.0.created
     }
 
+    /// The name of its device, which its client gave or the server made up; `None` when it takes no deliveries.
+    pub fn device(&self) -> Option<&Arc<str>> {
+        self.cursor().map(|cursor| &cursor.device.id)
+    }
+
+    /// What waits for this socket's peer to read. Beyond the server's `outbox` limits it is disconnected.
+    pub fn waiting(&self) -> Waiting {
+        self.0.outbox.waiting()
+    }
+
+    /// Whether half of what may wait for it does, not counting what may be dropped.
+    pub fn is_slow(&self) -> bool {
+        self.0.outbox.is_half_full()
+    }
+
     /// Calls an action of this client.
     ///
     /// Waits for the answer, at most the server's `rpc_timeout` (30 s by default); see
@@ -171,7 +226,7 @@ impl Socket {
     pub fn send(&self, channel: impl AsRef<str>, message: impl Serialize) -> Result<(), PublishError> {
         let channel = Channel::new(channel)?;
         let message = RawJson::new(&message)?;
-        self.reply(&publish::publication(&channel, &message, None));
+        self.reply(&self.dialect().publication(&channel, &message, None));
         Ok(())
     }
 
@@ -213,7 +268,24 @@ impl Socket {
         self.0.format.frame(message)
     }
 
-    /// Sends an answer or an internal message.
+    /// What its client speaks.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.0.format.dialect()
+    }
+
+    /// Sends what its dialect says.
+    pub(crate) fn say(&self, said: &Said) {
+        self.deliver(&self.0.format.frame_noted(&said.text, said.note), 1, false);
+    }
+
+    /// Sends what only the TokenSocket wire has words for; to clients of other dialects nothing.
+    pub(crate) fn tell(&self, message: impl FnOnce() -> Vec<u8>) {
+        if self.dialect().is_native() {
+            self.reply(&message());
+        }
+    }
+
+    /// Sends an answer or an internal message, as it stands in its dialect.
     pub(crate) fn reply(&self, message: &[u8]) {
         self.deliver(&self.encode(message), 1, false);
     }
@@ -223,6 +295,16 @@ impl Socket {
         if self.0.outbox.push(frame, messages, droppable).is_err() {
             tracing::debug!(socket = %self.id(), "disconnecting a slow consumer");
         }
+    }
+
+    /// Whether what is sent now would be written at once, as far as is known.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.0.writable.load(Ordering::Relaxed) && self.0.outbox.is_empty()
+    }
+
+    #[cfg(feature = "socketio")]
+    pub(crate) fn set_writable(&self, writable: bool) {
+        self.0.writable.store(writable, Ordering::Relaxed);
     }
 
     pub(crate) fn set_identity(&self, identity: Identity) {
@@ -302,6 +384,24 @@ impl Socket {
         followed
     }
 
+    /// How long a call of its client may take, unless it says otherwise.
+    #[cfg(feature = "socketio")]
+    pub(crate) fn rpc_timeout(&self) -> std::time::Duration {
+        self.0.home.rpc_timeout()
+    }
+
+    /// Notes who waits for an answer, and names what it will answer.
+    pub(crate) fn note_call(&self, waiter: Waiter) -> Result<call::Fid, CallError> {
+        let mut calls = self.0.calls.lock();
+        if calls.len() >= self.0.home.max_calls() {
+            return Err(CallError::TooManyCalls);
+        }
+        if self.is_closed() {
+            return Err(CallError::Closed);
+        }
+        Ok(calls.start(waiter))
+    }
+
     /// Sends a call down and notes who waits for its answer.
     pub(crate) fn start_call(
         &self,
@@ -311,16 +411,13 @@ impl Socket {
         waiter: Waiter,
     ) -> Result<call::Fid, CallError> {
         let understands = self.0.understands_cancel.load(Ordering::Acquire);
-        let mut calls = self.0.calls.lock();
-        if calls.len() >= self.0.home.max_calls() {
-            return Err(CallError::TooManyCalls);
-        }
-        if self.is_closed() {
-            return Err(CallError::Closed);
-        }
-        let fid = calls.start(waiter);
-        drop(calls);
-        self.reply(&call::call_down(fid, path, args, understands.then_some(timeout)));
+        let fid = self.note_call(waiter)?;
+        let Some(call) = self.dialect().call(fid, path, args, understands.then_some(timeout)) else {
+            // Its waiter is dropped with it.
+            let _ = self.0.calls.lock().finish(fid);
+            return Err(CallError::Unsupported);
+        };
+        self.reply(&call);
         Ok(fid)
     }
 
@@ -330,15 +427,17 @@ impl Socket {
         if !waited {
             return;
         }
-        if self.0.understands_cancel.load(Ordering::Acquire) {
-            self.reply(&call::cancel_down(fid));
+        if self.0.understands_cancel.load(Ordering::Acquire)
+            && let Some(cancel) = self.dialect().cancel(fid)
+        {
+            self.reply(&cancel);
         }
         // A socket that drains may have waited for this call only.
         self.0.outbox.signal(Signal::Wake);
     }
 
     /// Hands a client's answer to whoever waits for it.
-    pub(crate) fn finish_call(&self, fid: call::Fid, outcome: Result<RawJson, CallError>) {
+    pub(crate) fn finish_call(&self, fid: call::Fid, outcome: Result<Answered, CallError>) {
         if let Some(waiter) = self.0.calls.lock().finish(fid) {
             let _ = waiter.send(outcome);
         }

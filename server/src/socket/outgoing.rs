@@ -43,11 +43,23 @@ impl<T: DeserializeOwned> Outgoing<T> {
     }
 
     async fn run(self) -> Result<T, CallError> {
+        let is_native = self.socket.dialect().is_native();
         let (waiter, answer) = oneshot::channel();
         let fid = self.socket.start_call(&self.path, &self.args?, self.timeout, waiter)?;
         let _forgets = Forgets { socket: self.socket, fid };
         match tokio::time::timeout(self.timeout, answer).await {
-            Ok(Ok(outcome)) => Ok(outcome?.parse()?),
+            Ok(Ok(outcome)) => {
+                let answer = outcome?.json;
+                if is_native {
+                    return Ok(answer.parse()?);
+                }
+                // What other clients answer is a list of arguments, of which the first is the result.
+                let mut arguments: Vec<RawJson> = answer.parse()?;
+                if arguments.is_empty() {
+                    return Ok(RawJson::null().parse()?);
+                }
+                Ok(arguments.swap_remove(0).parse()?)
+            }
             Ok(Err(_)) => Err(CallError::Closed),
             Err(_) => Err(CallError::Timeout),
         }

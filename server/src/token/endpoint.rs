@@ -1,6 +1,6 @@
 //! `GET /socket/token`: who asks, and the token for the connection that follows.
 //!
-//! In: a request's head. Out: `{"token":T}`, or `{"error":…}` with 403 or 500; the same as JSONP when the
+//! In: a request's head. Out: `{"token":T}`, or `{"error":…}` with 401, 403 or 500; the same as JSONP when the
 //! query has a `callback`.
 
 use std::borrow::Cow;
@@ -47,12 +47,7 @@ async fn issue(node: &Node, origins: &AllowedOrigins, head: &Head) -> Response<R
             Ok(token) => (StatusCode::OK, json!({ "token": token.to_string() })),
             Err(error) => (status(&error), json!({ "error": error.to_string() })),
         },
-        Err(error @ AuthenticateError::Forbidden) => {
-            (StatusCode::FORBIDDEN, json!({ "error": error.to_string() }))
-        }
-        Err(error @ AuthenticateError::Failed(_)) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, json!({ "error": error.to_string() }))
-        }
+        Err(error) => (refusal(&error), json!({ "error": error.to_string() })),
     };
     let mut response = match callback {
         None => json_text(status, body.to_string()),
@@ -62,6 +57,15 @@ async fn issue(node: &Node, origins: &AllowedOrigins, head: &Head) -> Response<R
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
+}
+
+/// The status of a request that was not authenticated.
+pub(crate) fn refusal(error: &AuthenticateError) -> StatusCode {
+    match error {
+        AuthenticateError::Refused(_) => StatusCode::UNAUTHORIZED,
+        AuthenticateError::Forbidden => StatusCode::FORBIDDEN,
+        AuthenticateError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
 }
 
 fn status(error: &IssueError) -> StatusCode {

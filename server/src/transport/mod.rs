@@ -3,6 +3,8 @@
 //! In: bytes of a connection. Out: the messages of its client; and frames, encoded elsewhere, as bytes
 //! again. A transport knows framing and closing; it knows neither the wire's messages nor sessions.
 
+#[cfg(feature = "socketio")]
+pub(crate) mod engineio;
 pub(crate) mod received;
 pub(crate) mod sockjs;
 pub(crate) mod websocket;
@@ -22,6 +24,12 @@ use received::Received;
 pub(crate) enum Incoming<'a> {
     /// A message.
     Message(Cow<'a, str>),
+    /// A message of bytes, from a transport that takes them.
+    #[cfg_attr(
+        not(any(feature = "socketio", feature = "events")),
+        allow(dead_code, reason = "no other transport takes any")
+    )]
+    Binary(Cow<'a, [u8]>),
     /// A sign of life that wants this frame as its answer.
     Answer(Bytes),
     /// A sign of life.

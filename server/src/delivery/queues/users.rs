@@ -39,6 +39,7 @@ impl Users {
         let mut numbers = match to {
             To::Everyone => self.of(self.users.keys()),
             To::Room(room) => self.of(self.rooms.get(room).into_iter().flatten()),
+            To::Rooms(rooms) => self.of(rooms.iter().filter_map(|room| self.rooms.get(room)).flatten()),
             To::Users(users) => self.of(users),
         };
         numbers.sort_unstable();

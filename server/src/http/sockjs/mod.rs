@@ -102,7 +102,10 @@ fn websocket<A: Accept>(
     }
     match Upgrade::check(head, framing) {
         Ok(upgrade) => match accept(http, head) {
-            Ok(accept) => upgrade.accept(&http.shared, accept),
+            Ok(accept) => {
+                let node = &http.shared.node;
+                upgrade.accept(&node.tasks, node.config.max_message_bytes, accept)
+            }
             Err(Refusal(status, why)) => refuse(status, why),
         },
         Err(Refusal(status, why)) => {

@@ -3,22 +3,16 @@
 //! In: a body. Out: 204 or `ok` when the session has taken all of its messages, and nothing of them
 //! otherwise. The body is bounded in bytes and in time.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokensocket_protocol::sockjs::sending;
 
 use super::path::Transport;
 use super::{Endpoint, failure, headers, not_found};
-use crate::http::body::{RequestBody, ResponseBody};
+use crate::http::body::{self, PATIENCE, RequestBody, ResponseBody};
 use crate::http::{Head, Http, empty, refuse};
 use crate::transport::sockjs::exchange::Unsent;
 use crate::transport::sockjs::inbox::max_frame_bytes;
-
-/// How long a body may take to come, and messages to be taken.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Hands the body's messages to the session called `name`.
 pub(super) async fn respond(
@@ -63,7 +57,7 @@ async fn send(
     // Quotes and line ends take two bytes, and three times as many in a form.
     let most = http.shared.node.config.max_message_bytes;
     let most = max_frame_bytes(most).saturating_mul(if is_form { 3 } else { 1 });
-    let body = whole(body, most).await?;
+    let body = body::whole(body, most).await?;
     let messages = if is_form {
         sending::form(&body)
     } else if sending::is_text(content_type) {
@@ -79,19 +73,4 @@ async fn send(
             refuse(StatusCode::SERVICE_UNAVAILABLE, "the session takes no more: send it again later")
         }
     })
-}
-
-/// Reads a body of at most `most` bytes.
-async fn whole(body: impl RequestBody, most: usize) -> Result<Bytes, Response<ResponseBody>> {
-    if body.size_hint().lower() > most as u64 {
-        return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"));
-    }
-    match tokio::time::timeout(PATIENCE, Limited::new(body, most).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"))
-        }
-        Ok(Err(_)) => Err(refuse(StatusCode::BAD_REQUEST, "the body broke off")),
-        Err(_) => Err(refuse(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
-    }
 }

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokensocket_protocol::{Channel, Epoch, Position, RawJson};
 
-use super::{Arrival, Missed, Placed, ReadAgain, Reading, Track};
+use super::{Arrival, Found, Missed, Placed, ReadAgain, Track};
 use crate::broker::Publication;
 use crate::history::log::Log;
 use crate::history::{History, HistoryPage, HistoryQuery, Kept};
@@ -65,7 +65,7 @@ fn place(
     since: u64,
 ) -> Result<Placed, ReadAgain> {
     let recover = position(recover.0, recover.1);
-    track.place(&Reading { recover: Some(&recover), page: Some((page, since)), last: false })
+    track.place(&Found { recover: Some(&recover), page: Some((page, since)), last: false })
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn without_a_note_of_what_came_meanwhile_it_reads_again() {
     assert_eq!(place(&mut track, (1, 1), &page(1, 1, 3), 1), Err(ReadAgain));
     let recover = position(1, 1);
     let read = page(1, 1, 3);
-    let last = Reading { recover: Some(&recover), page: Some((&read, 1)), last: true };
+    let last = Found { recover: Some(&recover), page: Some((&read, 1)), last: true };
     let placed = track.place(&last).map(|placed| (placed.recovered, placed.position));
     assert_eq!(placed, Ok((Some(false), Some(position(1, 5)))));
 }
@@ -242,8 +242,8 @@ impl World {
         if let (None, Some((page, since))) = (&joiner.got, joiner.read.take()) {
             let last = joiner.readings == 4;
             let recover = joiner.recover.as_ref();
-            let reading = Reading { recover, page: Some((&page, since)), last };
-            if let Ok(placed) = self.track.place(&reading) {
+            let found = Found { recover, page: Some((&page, since)), last };
+            if let Ok(placed) = self.track.place(&found) {
                 for unseen in &placed.unseen {
                     self.give(unseen.offset);
                 }

@@ -38,7 +38,7 @@ fn channel() -> Channel {
 }
 
 fn builder() -> ServerBuilder {
-    let history = History::new(100_000, Duration::from_hours(1)).bytes(1 << 30);
+    let history = History::new(100_000, Duration::from_hours(1)).bytes(1 << 29);
     Server::builder()
         .authenticate_anyone()
         .channels("c", ChannelOptions::new().history(history))
@@ -117,7 +117,10 @@ impl Client {
 async fn storm(builder: ServerBuilder, staying: usize, each: u64) {
     let Ok(server) = builder.build() else { panic!("the server can be built") };
     let node = Arc::clone(server.node());
-    let formats = |n: usize| Format::ALL[n % Format::ALL.len()];
+    let formats = |n: usize| {
+        let mut native = Format::ALL.iter().filter(|format| format.dialect().is_native()).cycle();
+        native.nth(n).copied().unwrap_or(Format::Raw)
+    };
     let mut all = Vec::new();
     for n in 0..staying {
         let socket = node.open(None, formats(n), None);

@@ -13,6 +13,8 @@ use crate::transport::received::Received;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'a> {
     Text(Payload<'a>),
+    /// Only where the decoder takes them.
+    Binary(Payload<'a>),
     Ping(&'a [u8]),
     /// A pong, or an empty binary message.
     Pong,
@@ -20,7 +22,7 @@ pub(crate) enum Frame<'a> {
     Close(Option<Close>),
 }
 
-/// A text message, not known to be text yet.
+/// A message; of text it is not known yet to be text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Payload<'a> {
     /// In one frame, where it was received: behind the frame's header, which is so many bytes long.
@@ -38,13 +40,25 @@ impl<'a> Payload<'a> {
         }
         .ok_or(Close::INVALID_TEXT)
     }
+
+    /// Its bytes.
+    pub(crate) fn into_bytes(self) -> Cow<'a, [u8]> {
+        match self {
+            Self::Whole(frame, header) => Cow::Borrowed(&frame[header..]),
+            Self::Fragments(message) => Cow::Owned(message),
+        }
+    }
 }
 
 /// What is known of one connection's frames.
 pub(crate) struct Decoder {
     max_message_bytes: usize,
-    /// The text so far of a message that comes in fragments.
+    /// Messages of bytes are taken.
+    takes_binary: bool,
+    /// A message so far that comes in fragments.
     fragments: Option<Vec<u8>>,
+    /// It is one of bytes.
+    is_binary: bool,
 }
 
 struct Header {
@@ -57,7 +71,17 @@ struct Header {
 
 impl Decoder {
     pub(crate) fn new(max_message_bytes: usize) -> Self {
-        Self { max_message_bytes, fragments: None }
+        Self { max_message_bytes, takes_binary: false, fragments: None, is_binary: false }
+    }
+
+    /// The same for texts and bytes.
+    #[cfg_attr(
+        not(any(feature = "socketio", feature = "events")),
+        allow(dead_code, reason = "only those take bytes")
+    )]
+    pub(crate) fn takes_binary(mut self) -> Self {
+        self.takes_binary = true;
+        self
     }
 
     /// The next frame; `None` when there is no whole one. An error is the close that the client deserves.
@@ -70,6 +94,7 @@ impl Decoder {
             if header.fin {
                 break header;
             }
+            self.is_binary |= header.opcode == 2;
             let fragment = &mut received.take(header.size + header.length)[header.size..];
             unmask(fragment, header.mask);
             self.fragments.get_or_insert_default().extend_from_slice(fragment);
@@ -97,6 +122,7 @@ impl Decoder {
         match opcode {
             0 if self.fragments.is_some() => {}
             1 if self.fragments.is_none() => {}
+            2 if self.takes_binary && self.fragments.is_none() => {}
             // The original client sends empty ones now and then, and its servers took no notice of them.
             2 if fin && length == 0 => {}
             2 => return Err(Close::UNSUPPORTED),
@@ -119,8 +145,14 @@ impl Decoder {
             0 => {
                 let mut message = self.fragments.take().unwrap_or_default();
                 message.extend_from_slice(payload);
-                Ok(Frame::Text(Payload::Fragments(message)))
+                let message = Payload::Fragments(message);
+                Ok(if std::mem::take(&mut self.is_binary) {
+                    Frame::Binary(message)
+                } else {
+                    Frame::Text(message)
+                })
             }
+            2 if self.takes_binary => Ok(Frame::Binary(Payload::Whole(frame, header.size))),
             1 => Ok(Frame::Text(Payload::Whole(frame, header.size))),
             9 => Ok(Frame::Ping(&frame[header.size..])),
             2 | 10 => Ok(Frame::Pong),

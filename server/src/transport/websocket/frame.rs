@@ -4,6 +4,9 @@ use tokensocket_protocol::Close;
 
 /// A whole text message.
 pub(crate) const TEXT: u8 = 0x81;
+/// A whole message of bytes.
+#[cfg(feature = "socketio")]
+pub(crate) const BINARY: u8 = 0x82;
 const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8A;

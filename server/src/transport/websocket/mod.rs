@@ -95,6 +95,13 @@ impl<S: Stream> WebSocket<S> {
         Self { stream, decoder: Decoder::new(max_message_bytes), leftover: Leftover::new(read) }
     }
 
+    /// Takes messages of bytes, too.
+    #[cfg(any(feature = "socketio", feature = "events"))]
+    pub(crate) fn takes_binary(mut self) -> Self {
+        self.decoder = self.decoder.takes_binary();
+        self
+    }
+
     /// The next frame of what was read.
     pub(crate) fn decode_frame<'a>(
         &mut self,
@@ -108,7 +115,7 @@ impl<S: Stream> WebSocket<S> {
 pub(crate) fn control(frame: Frame<'_>) -> Incoming<'_> {
     match frame {
         Frame::Ping(payload) => Incoming::Answer(frame::pong(payload).into()),
-        Frame::Text(_) | Frame::Pong => Incoming::Alive,
+        Frame::Text(_) | Frame::Binary(_) | Frame::Pong => Incoming::Alive,
         Frame::Close(Some(close)) => {
             let answer = frame::close(&Close::new(close.code, "")).into();
             Incoming::Closing(close, answer)
@@ -139,6 +146,7 @@ impl<S: Stream> Transport for WebSocket<S> {
     fn decode<'a>(&mut self, received: &'a mut Received) -> Result<Option<Incoming<'a>>, Close> {
         let incoming = |frame| match frame {
             Frame::Text(payload) => payload.into_text().map(Incoming::Message),
+            Frame::Binary(payload) => Ok(Incoming::Binary(payload.into_bytes())),
             other => Ok(control(other)),
         };
         self.decode_frame(received)?.map(incoming).transpose()

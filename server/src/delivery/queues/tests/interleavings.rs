@@ -56,7 +56,8 @@ fn addressees(to: u8) -> To {
     match to {
         0..3 => To::user(to.to_string()),
         3 => To::users(["0", "2", "0"]),
-        4 | 5 => To::room(to.to_string()),
+        4 => To::room(to.to_string()),
+        5 => To::rooms(["5", "4", "5", "nobody"]),
         _ => To::Everyone,
     }
 }

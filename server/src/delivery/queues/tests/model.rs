@@ -141,12 +141,15 @@ impl Model {
             }
             self.keys.insert(key.to_string(), now);
         }
+        let rooms = &self.rooms;
+        let is_in = |user: &str, room: &str| rooms.get(user).is_some_and(|rooms| rooms.contains(room));
         let mut queued = BTreeMap::new();
         for (device, row) in self.rows.iter_mut().filter(|(_, row)| !row.is_over(now)) {
             let is_meant = match to {
                 To::Everyone => true,
                 To::Users(users) => users.contains(&device.user),
-                To::Room(room) => self.rooms.get(&*device.user).is_some_and(|rooms| rooms.contains(&**room)),
+                To::Room(room) => is_in(&device.user, room),
+                To::Rooms(rooms) => rooms.iter().any(|room| is_in(&device.user, room)),
             };
             if !is_meant {
                 continue;

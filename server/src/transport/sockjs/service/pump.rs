@@ -165,7 +165,7 @@ impl<T: Transport> Pump<T> {
                         self.to_handler.put(message.into_owned());
                     }
                     Ok(Some(Incoming::Answer(frame))) => self.waiting.push_back(frame),
-                    Ok(Some(Incoming::Alive)) => {}
+                    Ok(Some(Incoming::Alive | Incoming::Binary(_))) => {}
                     Ok(Some(Incoming::Closing(_, answer))) => {
                         if !self.is_closing {
                             self.waiting.push_back(answer);

@@ -1,12 +1,21 @@
 //! The wire formats: how one message stands on a transport.
 //!
-//! In: a message's UTF-8. Out: the bytes that go out, headers included, the same for every socket of the
-//! format.
+//! In: a message's UTF-8, as the format's [`Dialect`] has it. Out: the bytes that go out, headers included, the same
+//! for every socket of the format.
+
+pub(crate) mod dialect;
+#[cfg_attr(
+    not(any(feature = "socketio", feature = "events")),
+    allow(dead_code, reason = "some dialects need it")
+)]
+pub(crate) mod record;
 
 use bytes::Bytes;
 use tokensocket_protocol::sockjs;
 
 use crate::transport::websocket::{frame, hixie};
+use dialect::Dialect;
+use record::Note;
 
 /// Beyond how many bytes no further message is gathered into a frame.
 const LARGE_FRAME: usize = 16 * 1024;
@@ -22,11 +31,40 @@ pub(crate) enum Format {
     SockJsHixie,
     /// `"…",`: a message that becomes part of a SockJS array when a request comes to fetch it.
     Element,
+    /// A [`record`] of a Socket.IO packet without its namespace: the connection may carry several, and change its
+    /// transport before it writes.
+    #[cfg(feature = "socketio")]
+    SocketIo,
+    /// A [`record`] of an event client's message.
+    #[cfg(feature = "events")]
+    Event,
 }
 
 impl Format {
     /// Every format.
-    pub(crate) const ALL: [Self; 4] = [Self::Raw, Self::SockJs, Self::SockJsHixie, Self::Element];
+    pub(crate) const ALL: &[Self] = &[
+        Self::Raw,
+        Self::SockJs,
+        Self::SockJsHixie,
+        Self::Element,
+        #[cfg(feature = "socketio")]
+        Self::SocketIo,
+        #[cfg(feature = "events")]
+        Self::Event,
+    ];
+    /// How many there are.
+    pub(crate) const COUNT: usize = Self::ALL.len();
+
+    /// What is spoken in it.
+    pub(crate) fn dialect(self) -> Dialect {
+        match self {
+            Self::Raw | Self::SockJs | Self::SockJsHixie | Self::Element => Dialect::TokenSocket,
+            #[cfg(feature = "socketio")]
+            Self::SocketIo => Dialect::SocketIo,
+            #[cfg(feature = "events")]
+            Self::Event => Dialect::Event,
+        }
+    }
 
     /// Appends one message.
     pub(crate) fn push(self, out: &mut Vec<u8>, message: &[u8]) {
@@ -43,6 +81,10 @@ impl Format {
             }
             Self::SockJsHixie => hixie::push_with(out, |out| sockjs::push_message_frame(out, message)),
             Self::Element => sockjs::push_element(out, message),
+            #[cfg(feature = "socketio")]
+            Self::SocketIo => record::push(out, message, Note::None),
+            #[cfg(feature = "events")]
+            Self::Event => record::push(out, message, Note::None),
         }
     }
 
@@ -50,6 +92,16 @@ impl Format {
     pub(crate) fn frame(self, message: &[u8]) -> Bytes {
         let mut out = Vec::new();
         self.push(&mut out, message);
+        Bytes::from(out)
+    }
+
+    /// The same with a note, in formats that keep one.
+    pub(crate) fn frame_noted(self, message: &[u8], note: Note) -> Bytes {
+        if self.dialect().is_native() {
+            return self.frame(message);
+        }
+        let mut out = Vec::new();
+        record::push(&mut out, message, note);
         Bytes::from(out)
     }
 }
