@@ -1,45 +1,142 @@
 //! The gateway from its first connection to its last.
 //!
-//! In: a server, a listener, and the signals that end it. Out: whether all connections were closed in
-//! order.
+//! In: sites, a listener, and the signals that end it. Out: whether all connections were closed in order.
 
+use std::future::pending;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokensocket_server::Server;
+use tokensocket_server::socketio::{SocketIo, SocketIoOptions};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
 
-use crate::pages;
+use crate::config::Settings;
+use crate::front::{Front, accept};
 use crate::signals::Signals;
+use crate::site::{KeepError, Keeper};
+use crate::{activation, api, pages};
 
 /// How long a request that is only half sent may hold up the end.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
+/// Below where things are kept: a folder for each site.
+const SITES: &str = "sites";
 
 /// A second signal came while connections were being closed.
 #[derive(Debug, thiserror::Error)]
 #[error("ended at once, before every connection was closed")]
 pub(crate) struct Hurried;
 
-/// Serves until the first signal, then closes every connection in order. A second signal ends it at once.
-pub(crate) async fn serve(
-    server: Server,
-    listener: TcpListener,
-    mut signals: Signals,
-) -> Result<(), Hurried> {
-    let http = tokio::spawn({
-        let server = server.clone();
-        async move { server.serve_with(listener, warp::service(pages::routes())).await }
-    });
+/// What is served.
+pub(crate) struct Serving {
+    /// The sites.
+    pub(crate) keeper: Arc<Keeper>,
+    /// Where Socket.IO clients connect.
+    pub(crate) io: SocketIo,
+    /// What is asked before the API and the pages.
+    pub(crate) first: Option<BoxedFilter<(Response,)>>,
+}
 
-    signals.next().await;
-    tracing::info!(sockets = server.sockets().len(), "ending; a second signal ends at once");
-    tokio::select! {
-        () = server.shutdown() => {}
-        () = signals.next() => return Err(Hurried),
+/// Some sites cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error("the site `{site}` cannot be served: {error}")]
+pub(crate) struct NotServed {
+    site: String,
+    error: KeepError,
+}
+
+impl Serving {
+    /// No site yet. `folder`: where sites keep things.
+    pub(crate) fn empty(options: SocketIoOptions, folder: Option<PathBuf>) -> Self {
+        let io = SocketIo::new(options);
+        Self { keeper: Arc::new(Keeper::new(io.clone(), folder)), io, first: None }
     }
-    if timeout(LAST_REQUESTS, http).await.is_err() {
-        tracing::debug!("a request was still coming in");
+
+    /// The sites that are configured. `folder`: where they keep things.
+    pub(crate) async fn configured(settings: &Settings, folder: Option<PathBuf>) -> Result<Self, NotServed> {
+        let options =
+            SocketIoOptions::new().ping_interval(settings.ping_interval).ping_timeout(settings.ping_timeout);
+        let options = match &settings.client_files {
+            Some(folder) => options.client_files(folder),
+            None => options,
+        };
+        let serving = Self::empty(options, folder.map(|folder| folder.join(SITES)));
+        let changes = serving.keeper.apply(&settings.sites).await;
+        match changes.failed.into_iter().next() {
+            None => Ok(serving),
+            Some((site, error)) => {
+                serving.end().await;
+                Err(NotServed { site, error })
+            }
+        }
     }
-    tracing::info!("ended");
-    Ok(())
+
+    /// Serves until the first signal, then closes every connection in order. A second signal ends it at once.
+    pub(crate) async fn until(
+        self,
+        mut signals: Signals,
+        listener: TcpListener,
+        meanwhile: impl Future<Output = ()>,
+    ) -> Result<(), Hurried> {
+        let stop = CancellationToken::new();
+        let http = tokio::spawn(self.accept(listener, stop.clone()));
+        tokio::select! {
+            () = signals.next() => {}
+            () = async { tokio::join!(meanwhile, pending::<()>()); } => {}
+        }
+        activation::stopping();
+        let sites = self.keeper.sites().all();
+        let sockets: usize = sites.iter().map(|site| site.server().sockets().len()).sum();
+        tracing::info!(sockets, "ending; a second signal ends at once");
+        stop.cancel();
+        tokio::select! {
+            () = self.end() => {}
+            () = signals.next() => return Err(Hurried),
+        }
+        if timeout(LAST_REQUESTS, http).await.is_err() {
+            tracing::debug!("a request was still coming in");
+        }
+        tracing::info!("ended");
+        Ok(())
+    }
+
+    /// Accepts connections until `stop`.
+    pub(crate) fn accept(
+        &self,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let sites = self.keeper.sites();
+        let others = api::routes(sites).or(pages::routes()).unify_replies();
+        let others = match self.first.clone() {
+            Some(first) => first.or(others).unify().boxed(),
+            None => others,
+        };
+        accept(listener, Front::new(sites.clone(), self.io.clone(), warp::service(others)), stop)
+    }
+
+    /// Closes every connection in order, and then what sites keep.
+    pub(crate) async fn end(&self) {
+        tokio::join!(self.keeper.close(), self.io.shutdown());
+    }
+}
+
+/// Two filters that answer become one.
+trait UnifyReplies {
+    fn unify_replies(self) -> BoxedFilter<(Response,)>;
+}
+
+impl<F, R> UnifyReplies for F
+where
+    F: Filter<Extract = (R,)> + Clone + Send + Sync + 'static,
+    F::Error: Into<warp::Rejection>,
+    R: warp::Reply + Send,
+{
+    fn unify_replies(self) -> BoxedFilter<(Response,)> {
+        self.map(|reply: R| reply.into_response()).boxed()
+    }
 }

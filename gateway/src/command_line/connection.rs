@@ -26,12 +26,24 @@ pub(super) struct Address {
     /// How long to wait for the server, as 500ms, 5s or 2m
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     timeout: Duration,
-    /// Where the server issues tokens
-    #[arg(long, value_name = "PATH", default_value = "/socket/token", hide_short_help = true)]
-    token_path: String,
-    /// Where the server's sockets are
-    #[arg(long, value_name = "PATH", default_value = "/sockets", hide_short_help = true)]
-    socket_prefix: String,
+    /// The site, of a gateway that has several
+    #[arg(long, value_name = "NAME", env = "TOKENSOCKET_SITE", hide_env = true)]
+    site: Option<String>,
+    /// More of the token request's query, by which the server knows who asks, such as `token=12345`; give it again
+    /// for more
+    #[arg(long, value_name = "NAME=VALUE", value_parser = field)]
+    with: Vec<(String, String)>,
+    /// Where the server issues tokens [default: /socket/token, below /NAME with --site NAME]
+    #[arg(long, value_name = "PATH", hide_short_help = true)]
+    token_path: Option<String>,
+    /// Where the server's sockets are [default: /sockets, below /NAME with --site NAME]
+    #[arg(long, value_name = "PATH", hide_short_help = true)]
+    socket_prefix: Option<String>,
+}
+
+fn field(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE, like token=12345")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// How to reach a server, and as whom.
@@ -63,7 +75,7 @@ pub(super) enum ConnectError {
     #[error(transparent)]
     Build(#[from] BuildError),
     /// The server is there and does not let us in.
-    #[error("{url} does not let us in: {why}\n--user says who to be")]
+    #[error("{url} does not let us in: {why}\n--user and --with say who to be")]
     Refused {
         /// The server.
         url: String,
@@ -114,7 +126,8 @@ impl Address {
 
     /// Begins to connect, as [`open`](Self::open) does.
     pub(super) fn connect(&self, who: &Who<'_>, reconnect: bool) -> Result<TokenSocket, ConnectError> {
-        let mut authentication = Map::new();
+        let field = |(name, value): &(String, String)| (name.clone(), Value::from(value.as_str()));
+        let mut authentication: Map<_, _> = self.with.iter().map(field).collect();
         if let Some(user) = who.user {
             authentication.insert("user".to_owned(), Value::from(user));
         }
@@ -122,13 +135,19 @@ impl Address {
             authentication.insert("rooms".to_owned(), Value::from(who.rooms.join(",")));
         }
         let builder = TokenSocket::builder(&self.url)
-            .token_path(&self.token_path)
-            .socket_prefix(&self.socket_prefix)
+            .token_path(self.path(self.token_path.as_deref(), "/socket/token"))
+            .socket_prefix(self.path(self.socket_prefix.as_deref(), "/sockets"))
             .authentication(&authentication)
             .connect_timeout(self.timeout)
             .call_timeout(self.timeout)
             .reconnect(reconnect);
         Ok(who.device.iter().fold(builder, |builder, device| builder.device(*device)).connect()?)
+    }
+
+    /// The path that was given, or the site's own.
+    fn path(&self, given: Option<&str>, own: &str) -> String {
+        let site = || self.site.as_ref().map(|site| format!("/{site}{own}"));
+        given.map(str::to_owned).or_else(site).unwrap_or_else(|| own.to_owned())
     }
 
     /// Waits until it is connected.

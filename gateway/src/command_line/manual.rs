@@ -38,6 +38,9 @@ pub(super) const ENVIRONMENT: Section<'static> = (
   TOKENSOCKET_URL     the server that commands speak to, in place of --url
   TOKENSOCKET_LISTEN  where serve listens, in place of --listen
   TOKENSOCKET_DATA    where serve keeps things, in place of --data
+  TOKENSOCKET_CONFIG  the configuration, in place of --config
+  TOKENSOCKET_SITE    the site that commands ask for, in place of --site
+  TOKENSOCKET_KEY     its API key, in place of --key
   RUST_LOG            what is logged, in place of --log
   NO_COLOR            when set, nothing is coloured",
 );

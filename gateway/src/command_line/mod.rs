@@ -4,27 +4,38 @@
 
 mod bench;
 mod call;
+mod check;
+mod completions;
 mod connection;
 mod deliver;
+mod gateway;
+mod healthcheck;
 mod history;
+mod init;
 mod json_argument;
+mod man;
 mod manual;
 mod moment;
 mod position_argument;
 mod presence;
 mod publish;
 mod receive;
+mod send;
 mod serve;
+mod site_status;
+mod sites;
 mod status;
 mod sub;
+mod token;
+mod top;
 
 use std::future::Future;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use tokio::runtime;
 
-use crate::log;
+use crate::{activation, log};
 
 /// What serve logs: how the database below it goes about its work is nobody's affair but a debugger's.
 const SERVE_LOG: &str = "info,fjall=warn,lsm_tree=warn";
@@ -79,6 +90,8 @@ pub(crate) struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Check(check::Check),
+    Init(init::Init),
     Call(call::Call),
     Sub(sub::Sub),
     Pub(publish::Publish),
@@ -86,7 +99,14 @@ enum Command {
     Presence(presence::Presence),
     Receive(receive::Receive),
     Deliver(deliver::Deliver),
+    Send(send::Send),
+    Token(token::Token),
+    Sites(sites::Sites),
+    Top(top::Top),
+    Healthcheck(healthcheck::Healthcheck),
     Bench(bench::Bench),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 impl CommandLine {
@@ -95,7 +115,11 @@ impl CommandLine {
         let usual = if matches!(self.command, Command::Serve(_)) { SERVE_LOG } else { "warn" };
         log::start(self.log.as_deref().unwrap_or(usual));
         let outcome = match self.command {
-            Command::Serve(serve) => block_on(&mut runtime::Builder::new_multi_thread(), serve.run()),
+            Command::Serve(serve) => activation::listener().map_err(Into::into).and_then(|inherited| {
+                block_on(&mut runtime::Builder::new_multi_thread(), serve.run(inherited))
+            }),
+            Command::Check(check) => check.run(),
+            Command::Init(init) => init.run(),
             Command::Call(call) => as_client(call.run()),
             Command::Sub(sub) => as_client(sub.run()),
             Command::Pub(publish) => as_client(publish.run()),
@@ -103,7 +127,14 @@ impl CommandLine {
             Command::Presence(presence) => as_client(presence.run()),
             Command::Receive(receive) => as_client(receive.run()),
             Command::Deliver(deliver) => as_client(deliver.run()),
+            Command::Send(send) => as_client(send.run()),
+            Command::Token(token) => as_client(token.run()),
+            Command::Sites(sites) => as_client(sites.run()),
+            Command::Top(top) => as_client(top.run()),
+            Command::Healthcheck(healthcheck) => as_client(healthcheck.run()),
             Command::Bench(bench) => bench.run(),
+            Command::Completions(completions) => completions.run(Self::command()),
+            Command::Man(man) => man.run(Self::command()),
         };
         status::of(outcome)
     }
@@ -122,8 +153,6 @@ fn block_on(
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -7,19 +7,25 @@ use std::env;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use tokensocket_server::AllowedOrigins;
+use serde_json::json;
+use tokensocket_server::socketio::SocketIoOptions;
 use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
 
 use super::manual;
+use crate::config::{self, Loaded, Mistaken};
+use crate::reloading::{self, Source};
+use crate::serving::Serving;
 use crate::signals::Signals;
 use crate::storage::Storage;
-use crate::{open, open_files, serving};
+use crate::{activation, open, open_files};
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:1337";
+const USUAL_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1337);
 const DEFAULT_DATA: &str = "tokensocket-data";
 const DATA_VARIABLE: &str = "TOKENSOCKET_DATA";
 
@@ -56,21 +62,21 @@ const DATA_VARIABLE: &str = "TOKENSOCKET_DATA";
   tokensocket serve
   tokensocket serve --data /var/lib/tokensocket
   tokensocket serve --listen 127.0.0.1:0 --in-memory --log debug
+  tokensocket serve --config tokensocket.yml
   tokensocket serve --allow-origin http://localhost:3000"),
     manual::SERVE_EXIT_STATUS,
     manual::ENVIRONMENT,
 ]))]
 pub(super) struct Serve {
-    /// Where to listen; port 0 takes a free one
+    /// Where to listen; port 0 takes a free one [default: what is configured, or 127.0.0.1:1337]
     #[arg(
         long,
         value_name = "ADDRESS:PORT",
-        default_value = DEFAULT_LISTEN,
         env = "TOKENSOCKET_LISTEN",
         hide_env = true,
         value_parser = address
     )]
-    listen: SocketAddr,
+    listen: Option<SocketAddr>,
     /// Where to keep histories and deliveries: a directory, which is made if it is not there [default:
     /// tokensocket-data]
     ///
@@ -86,6 +92,24 @@ pub(super) struct Serve {
     /// For a container or a network of one's own, where everybody who can reach the server may use it.
     #[arg(long)]
     open_to_anybody: bool,
+    /// A configuration: a file in YAML or TOML, or a folder with `tokensocket.yml`, or `config.yml` and `sites.yml`;
+    /// give it again for more
+    ///
+    /// Serves the sites that are named there, each with its own rules for who may connect and send. Without it, the
+    /// variables `SITE_NAME`, `AUTH_URL`, `API_KEY` and so on may configure a site. `tokensocket init` writes such a file,
+    /// `tokensocket check` looks for mistakes.
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "TOKENSOCKET_CONFIG",
+        hide_env = true,
+        value_delimiter = ',',
+        conflicts_with_all = ["allow_origin", "open_to_anybody"]
+    )]
+    config: Vec<PathBuf>,
+    /// Print one JSON object with `listening` and `sites` in place of the greeting
+    #[arg(long)]
+    json: bool,
     /// An origin whose pages may ask for tokens, such as `http://localhost:3000`; give it again for more
     ///
     /// Without it, a page of any origin that is open in a browser on this machine may ask.
@@ -104,43 +128,131 @@ pub(super) struct Serve {
 pub(super) struct PublicAddress(SocketAddr);
 
 impl Serve {
-    pub(super) async fn run(self) -> anyhow::Result<()> {
-        let public = !self.listen.ip().to_canonical().is_loopback();
-        if public && !self.open_to_anybody {
-            return Err(PublicAddress(self.listen).into());
+    /// Serves where a service manager listens for us, or else where the options say.
+    pub(super) async fn run(self, inherited: Option<std::net::TcpListener>) -> anyhow::Result<()> {
+        if self.config.is_empty() && !config::is_in_environment(|name| env::var(name).ok()) {
+            self.serve_open(inherited).await
+        } else {
+            self.serve_sites(inherited).await
         }
-        let folder = self.folder();
-        let origins = match self.allow_origin {
-            none if none.is_empty() => AllowedOrigins::any(),
-            some => AllowedOrigins::named(some),
-        };
-        let files = open_files::raise_limit();
-        let listener = TcpListener::bind(self.listen).await.with_context(|| {
-            format!("cannot listen on {}; --listen takes another address or port", self.listen)
-        })?;
+    }
+
+    /// Serves one site that lets everybody in.
+    async fn serve_open(self, inherited: Option<std::net::TcpListener>) -> anyhow::Result<()> {
+        let wanted = self.listen.unwrap_or(USUAL_ADDRESS);
+        let address = inherited.as_ref().map_or(Ok(wanted), std::net::TcpListener::local_addr)?;
+        let public = !address.ip().to_canonical().is_loopback();
+        if public && !self.open_to_anybody {
+            return Err(PublicAddress(address).into());
+        }
+        let folder = self.folder(None);
+        let origins = self.allow_origin.clone();
+        let listener = listen(inherited, wanted).await?;
         let signals = Signals::new().context("cannot wait for signals")?;
-        tracing::debug!(files, "the limit of open files, and so of connections");
         let storage = match folder {
             Some(folder) => spawn_blocking(|| Storage::open(folder)).await??,
             None => Storage::InMemory,
         };
-        let server = open::build(origins, &storage)?;
-        greet(listener.local_addr()?, public, &storage)?;
-        let served = serving::serve(server, listener, signals).await;
-        spawn_blocking(|| storage.close()).await?;
-        Ok(served?)
+        let site = open::site(origins, &storage)?;
+        let address = listener.local_addr()?;
+        let greeting = if self.json {
+            greeting_as_json(address, &[site.name()])
+        } else {
+            greeting(address, public, &storage)
+        };
+        let serving = Serving::empty(SocketIoOptions::new(), None);
+        serving.keeper.adopt(site, storage).await;
+        say(&greeting)?;
+        activation::ready();
+        Ok(serving.until(signals, listener, std::future::pending()).await?)
+    }
+
+    /// Serves what is configured, and follows changes of it.
+    async fn serve_sites(self, inherited: Option<std::net::TcpListener>) -> anyhow::Result<()> {
+        let source = Source::new(self.config.clone());
+        let Loaded { settings, mistakes, files } = source.load().await?;
+        let Some(settings) = settings else { return Err(Mistaken(mistakes).into()) };
+        reloading::log(&mistakes);
+        let folder =
+            if settings.in_memory && self.data.is_none() { None } else { self.folder(settings.data.clone()) };
+        let wanted = self.listen.or(settings.listen).unwrap_or(USUAL_ADDRESS);
+        let listener = listen(inherited, wanted).await?;
+        let signals = Signals::new().context("cannot wait for signals")?;
+        let kept = match &folder {
+            Some(folder) => format!("Histories and deliveries are kept in {}", folder.display()),
+            None => Storage::InMemory.to_string(),
+        };
+        let serving = Serving::configured(&settings, folder).await?;
+        let address = listener.local_addr()?;
+        let names: Vec<&str> = settings.sites.iter().map(|site| &*site.name).collect();
+        let greeting = if self.json {
+            greeting_as_json(address, &names)
+        } else {
+            greeting_of_sites(address, &names, &kept)
+        };
+        say(&greeting)?;
+        activation::ready();
+        let following = reloading::follow(source, Arc::clone(&serving.keeper), settings, files);
+        Ok(serving.until(signals, listener, following).await?)
     }
 
     /// Where things are kept; `None`: in memory.
-    fn folder(&self) -> Option<PathBuf> {
+    fn folder(&self, configured: Option<PathBuf>) -> Option<PathBuf> {
         let named = || env::var_os(DATA_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let folder = || self.data.clone().or_else(named).unwrap_or_else(|| DEFAULT_DATA.into());
+        let folder =
+            || self.data.clone().or_else(named).or(configured).unwrap_or_else(|| DEFAULT_DATA.into());
         (!self.in_memory).then(folder)
     }
 }
 
+/// The listener that is there already, or one at this address.
+async fn listen(
+    inherited: Option<std::net::TcpListener>,
+    address: SocketAddr,
+) -> anyhow::Result<TcpListener> {
+    tracing::debug!(files = open_files::raise_limit(), "the limit of open files, and so of connections");
+    if let Some(listener) = inherited {
+        return Ok(TcpListener::from_std(listener)?);
+    }
+    let bound = match TcpListener::bind(address).await {
+        // A machine without IPv6.
+        Err(error) if error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(97) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
+    };
+    bound.with_context(|| format!("cannot listen on {address}; --listen takes another address or port"))
+}
+
+/// One line for programs.
+fn greeting_as_json(address: SocketAddr, sites: &[&str]) -> String {
+    format!("{}\n", json!({ "listening": format!("http://{address}"), "sites": sites }))
+}
+
+/// Says where the server is, and which sites it has.
+fn greeting_of_sites(address: SocketAddr, sites: &[&str], kept: &str) -> String {
+    let page = url(address);
+    let line = |site: &&str| format!("  {site}: io(\"{page}/{site}?token=…\"), POST /send?site={site}\n");
+    let sites: String = sites.iter().map(line).collect();
+    format!(
+        "listening on http://{address}
+{kept}
+
+Sites:
+{sites}
+SIGHUP, or a changed file, has the configuration read again. Ctrl-C ends the server.
+"
+    )
+}
+
+fn say(greeting: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(greeting.as_bytes())?;
+    out.flush()
+}
+
 /// Says where the server is and what to try next.
-fn greet(address: SocketAddr, public: bool, storage: &Storage) -> io::Result<()> {
+fn greeting(address: SocketAddr, public: bool, storage: &Storage) -> String {
     let reach = if public {
         "Everybody who can reach this address gets a token: nothing is configured, and --open-to-anybody was \
          given."
@@ -153,9 +265,7 @@ fn greet(address: SocketAddr, public: bool, storage: &Storage) -> io::Result<()>
         usual if usual == DEFAULT_LISTEN => String::new(),
         _ => format!(" --url {page}"),
     };
-    let mut out = io::stdout().lock();
-    write!(
-        out,
+    format!(
         "listening on http://{address}
 {reach}
 {storage}
@@ -171,8 +281,7 @@ What was published is kept:
 
 Ctrl-C ends the server.
 "
-    )?;
-    out.flush()
+    )
 }
 
 /// How this program was called, so that it can be called again.
@@ -182,7 +291,7 @@ fn program() -> String {
 }
 
 /// How to reach `address` from this machine.
-fn url(address: SocketAddr) -> String {
+pub(super) fn url(address: SocketAddr) -> String {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

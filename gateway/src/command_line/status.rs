@@ -8,9 +8,12 @@ use std::process::ExitCode;
 use tokensocket_client::{Error, RpcError};
 
 use super::connection::ConnectError;
+use super::gateway::GatewayError;
 use super::json_argument::JsonArgumentError;
+use super::man::NoSuchCommand;
 use super::serve::PublicAddress;
 use super::sub::SinceOfSeveral;
+use super::token::NobodyNamed;
 
 const FAILED: u8 = 1;
 const WRONG_COMMAND_LINE: u8 = 2;
@@ -34,7 +37,11 @@ fn number(error: &anyhow::Error) -> u8 {
     error
         .chain()
         .find_map(|cause| {
-            if cause.is::<PublicAddress>() || cause.is::<JsonArgumentError>() || cause.is::<SinceOfSeveral>()
+            if cause.is::<PublicAddress>()
+                || cause.is::<JsonArgumentError>()
+                || cause.is::<SinceOfSeveral>()
+                || cause.is::<NoSuchCommand>()
+                || cause.is::<NobodyNamed>()
             {
                 return Some(WRONG_COMMAND_LINE);
             }
@@ -43,6 +50,16 @@ fn number(error: &anyhow::Error) -> u8 {
                     ConnectError::Build(_) => WRONG_COMMAND_LINE,
                     ConnectError::Refused { .. } => FAILED,
                     ConnectError::Unreachable { .. } | ConnectError::Timeout { .. } => NO_ANSWER,
+                });
+            }
+            if let Some(error) = cause.downcast_ref::<GatewayError>() {
+                return Some(match error {
+                    GatewayError::Address { .. } | GatewayError::Site(_) => WRONG_COMMAND_LINE,
+                    GatewayError::Configuration(_)
+                    | GatewayError::Tls(_)
+                    | GatewayError::Refused { .. }
+                    | GatewayError::Strange { .. } => FAILED,
+                    GatewayError::Unreachable { .. } | GatewayError::Timeout { .. } => NO_ANSWER,
                 });
             }
             match cause.downcast_ref::<Error>()? {

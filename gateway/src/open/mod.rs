@@ -16,6 +16,7 @@ use tokensocket_server::{
     RawJson, RpcError, Server, Socket, TokenRequest,
 };
 
+use crate::site::Site;
 use crate::storage::Storage;
 use sockets::Offers;
 
@@ -37,8 +38,17 @@ struct Visitor {
     user: String,
 }
 
+/// The one site there is: everybody is let in.
+pub(crate) fn site(origins: Vec<String>, storage: &Storage) -> anyhow::Result<Site> {
+    let allowed = match &*origins {
+        [] => AllowedOrigins::any(),
+        some => AllowedOrigins::named(some),
+    };
+    Ok(Site::open(build(allowed, storage)?, origins)?)
+}
+
 /// Builds the server. Nothing runs yet.
-pub(crate) fn build(origins: AllowedOrigins, storage: &Storage) -> Result<Server, BuildError> {
+fn build(origins: AllowedOrigins, storage: &Storage) -> Result<Server, BuildError> {
     let offers = Offers::default();
     let builder = Server::builder()
         .authenticate(|request: TokenRequest| async move { Ok(identity(&request)) })

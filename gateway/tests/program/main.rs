@@ -3,14 +3,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure is the test's result")]
 #![cfg(unix)]
 
+mod activation;
+mod api;
 mod bench;
 mod call;
 mod channels;
+mod configuration;
 mod console;
 mod deliver;
+mod deploy;
 mod history;
 mod http;
+mod manuals;
 mod program;
+mod reload;
 mod serve;
+mod sites;
 mod sockets;
 mod storage;
+mod stub;

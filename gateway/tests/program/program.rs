@@ -13,6 +13,20 @@ use tokio::time::timeout;
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What whoever runs the tests may have set, and what would change what the program does.
+const UNWANTED: [&str; 10] = [
+    "TOKENSOCKET_URL",
+    "TOKENSOCKET_LISTEN",
+    "TOKENSOCKET_DATA",
+    "TOKENSOCKET_SITE",
+    "TOKENSOCKET_KEY",
+    "TOKENSOCKET_CONFIG",
+    "SITE_NAME",
+    "RUST_LOG",
+    "LISTEN_FDS",
+    "NOTIFY_SOCKET",
+];
+
 /// A running program; it is killed when the test ends.
 pub(crate) struct Program {
     child: Child,
@@ -39,6 +53,13 @@ impl Program {
         Self::spawn_with(command.args(arguments).current_dir(folder), variables)
     }
 
+    /// With variables of the environment, and this as its standard input.
+    pub(crate) fn start_at(line: &str, variables: &[(&str, &str)], input: impl Into<Stdio>) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", line, env!("CARGO_BIN_EXE_tokensocket")]);
+        Self::spawn_from(&mut command, variables, input.into())
+    }
+
     /// What a shell makes of a line.
     pub(crate) fn shell(line: &str) -> Self {
         Self::spawn(Command::new("sh").args(["-c", line]))
@@ -49,11 +70,15 @@ impl Program {
     }
 
     fn spawn_with(command: &mut Command, variables: &[(&str, &str)]) -> Self {
-        for variable in ["TOKENSOCKET_URL", "TOKENSOCKET_LISTEN", "TOKENSOCKET_DATA", "RUST_LOG"] {
+        Self::spawn_from(command, variables, Stdio::piped())
+    }
+
+    fn spawn_from(command: &mut Command, variables: &[(&str, &str)], input: Stdio) -> Self {
+        for variable in UNWANTED {
             command.env_remove(variable);
         }
         command.envs(variables.iter().copied());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap()).lines();
         let err = BufReader::new(child.stderr.take().unwrap()).lines();

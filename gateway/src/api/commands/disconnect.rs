@@ -1,0 +1,67 @@
+//! The end of connections.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokensocket_server::Close;
+
+use super::sockets::One;
+use super::{Names, call};
+use crate::api::answer::Json;
+use crate::api::operation::Caller;
+use crate::api::problem::Problem;
+
+/// Whose connections end. Exactly one of `users` and `sockets`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Disconnect")]
+pub(super) struct Disconnecting {
+    /// All sockets of these users.
+    users: Option<Names>,
+    /// Sockets, by their ids.
+    sockets: Option<Names>,
+    /// The close code: 1000 if nothing is said, after which clients come back; 4403 keeps them away; 4500 to 4999 are
+    /// the application's own.
+    code: Option<u16>,
+    /// The reason, of which the first 123 bytes are sent.
+    reason: Option<String>,
+}
+
+/// What was closed.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Disconnected {
+    /// How many sockets, if that is known.
+    sockets: Option<usize>,
+}
+
+impl Disconnecting {
+    fn close(&self) -> Result<Close, Problem> {
+        let code = self.code.unwrap_or(Close::NORMAL.code);
+        if !matches!(code, 1000 | 1001 | 1011 | 1012 | 3000..=4999) {
+            return Err(Problem::bad_request("a close code is 1000, 1001, 1011, 1012 or 3000 to 4999"));
+        }
+        let usual = Close::NORMAL.reason.into_owned();
+        Ok(Close::new(code, self.reason.clone().unwrap_or(if code == 1000 { usual } else { String::new() })))
+    }
+}
+
+pub(super) async fn disconnect(caller: Caller, asked: Disconnecting) -> Result<Json<Disconnected>, Problem> {
+    let close = asked.close()?;
+    let server = caller.server();
+    let sockets = match (asked.users, asked.sockets) {
+        (Some(users), None) => {
+            server.disconnect_users_with(users.bounded()?, close).await?;
+            None
+        }
+        (None, Some(sockets)) => {
+            let found = sockets.bounded()?.into_iter().filter_map(|id| server.socket(id.parse().ok()?));
+            Some(found.map(|socket| socket.disconnect_with(close.clone())).count())
+        }
+        _ => return Err(Problem::bad_request("name one of `users` and `sockets`")),
+    };
+    Ok(Json(Disconnected { sockets }))
+}
+
+pub(super) async fn close(caller: Caller, asked: One) -> Result<Json<Disconnected>, Problem> {
+    call::find(&caller, &asked.socket)?.disconnect();
+    Ok(Json(Disconnected { sockets: Some(1) }))
+}

@@ -1,0 +1,232 @@
+#![allow(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+
+/// Files in a folder of their own, and variables.
+struct Given {
+    folder: TempDir,
+    variables: HashMap<String, String>,
+}
+
+impl Given {
+    fn new(files: &[(&str, &str)], variables: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let own = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
+        Self { folder, variables: variables.iter().map(own).collect() }
+    }
+
+    fn load(&self, names: &[&str]) -> Loaded {
+        let paths: Vec<PathBuf> = names.iter().map(|name| self.folder.path().join(name)).collect();
+        load(&paths, |name| self.variables.get(name).cloned())
+    }
+
+    fn settings(&self, names: &[&str]) -> Settings {
+        let loaded = self.load(names);
+        let mistakes = &loaded.mistakes;
+        loaded.settings.unwrap_or_else(|| panic!("{mistakes:?}"))
+    }
+
+    /// The line of each mistake, and its words.
+    fn mistakes(&self, name: &str) -> Vec<(usize, String)> {
+        let loaded = self.load(&[name]);
+        let severe = loaded.mistakes.iter().any(|mistake| mistake.severe);
+        assert_eq!(loaded.settings.is_none(), severe);
+        loaded.mistakes.into_iter().map(|mistake| (mistake.line, mistake.to_string())).collect()
+    }
+}
+
+const SITES: &str = "newsite:
+  authUrl: http://newsite.com/socketrooms
+  authScheme: Bearer
+  apiKey: 54321
+  userRoomPrefix: user_
+  updateUserUrl: http://newsite.com/users/:id
+";
+
+const CONFIG: &str = "development:
+
+production:
+  port: 80
+  device_ttl: 3600
+  redis:
+    url: rediss://:<password>@<host>:<port>/<database>
+  flakeid:
+    datacenter: 0
+    worker: 0
+  io:
+    pingTimeout: 60000
+  winston:
+    file:
+      level: info
+      maxsize: 5242880 #5MB
+  servers:
+    - deployer@server1.example.com
+";
+
+#[test]
+fn the_originals_files_are_read_as_they_are() {
+    let given = Given::new(&[("config.yml", CONFIG), ("sites.yml", SITES)], &[]);
+    for names in [&["config.yml"][..], &["config.yml", "sites.yml"], &["."]] {
+        let settings = given.settings(names);
+        assert_eq!(settings.listen.unwrap().port(), 80);
+        assert_eq!(settings.ping_timeout, Duration::from_mins(1));
+        let [site] = &*settings.sites else { panic!("{settings:?}") };
+        assert_eq!(site.name, "newsite");
+        assert!(site.api_keys[0].is("54321"));
+        assert_eq!(site.auth.as_ref().unwrap().url, "http://newsite.com/socketrooms");
+        assert_eq!(site.user_room_prefix.as_deref(), Some("user_"));
+        assert_eq!(site.update_user_url.as_deref(), Some("http://newsite.com/users/:id"));
+        assert_eq!(site.device_ttl, Duration::from_hours(1));
+    }
+    let loaded = given.load(&["."]);
+    assert_eq!(loaded.files.len(), 2);
+    assert!(loaded.mistakes.iter().all(|mistake| !mistake.severe), "{:?}", loaded.mistakes);
+}
+
+#[test]
+fn the_originals_variables_are_read_as_they_are() {
+    let given = Given::new(
+        &[],
+        &[
+            ("NODE_ENV", "production"),
+            ("REDIS_URL", "rediss://:password@host:6380/0"),
+            ("DEVICE_TTL", "60"),
+            ("PORT", "8080"),
+            ("SITE_NAME", "goodcity"),
+            ("AUTH_URL", "https://api.test/api/v1/auth/current_user_rooms"),
+            ("AUTH_SCHEME", "Token"),
+            ("API_KEY", "secret"),
+            ("USER_ROOM_PREFIX", "user_"),
+            ("UPDATE_USER_URL", "https://api.test/api/v1/users/:id"),
+            ("PUBLIC_CHANNEL", "browse"),
+        ],
+    );
+    let settings = given.settings(&[]);
+    assert_eq!(settings.listen.unwrap().to_string(), "[::]:8080");
+    let [site] = &*settings.sites else { panic!("{settings:?}") };
+    assert_eq!((&*site.name, site.public_channel.as_deref()), ("goodcity", Some("browse")));
+    assert_eq!(site.auth.as_ref().unwrap().scheme, "Token");
+    assert_eq!(site.device_ttl, Duration::from_mins(1));
+    assert!(site.api_keys[0].is("secret") && !site.api_keys[0].is("secre"));
+}
+
+#[test]
+fn one_file_may_have_it_all_in_either_language() {
+    let yaml = "listen: 127.0.0.1:1338\ndevice_ttl: 5s\nsites:\n  a:\n    apiKey: [one, 2]\n    open: true\n  b:\n    apiKey: three\n    jwtSecret: four\n";
+    let toml = "listen = \"127.0.0.1:1338\"\ndevice_ttl = 5\n[sites.a]\napi_key = [\"one\", 2]\nopen = true\n[sites.b]\napi-key = \"three\"\njwtSecret = \"four\"\n";
+    let given = Given::new(&[("tokensocket.yml", yaml), ("tokensocket.toml", toml)], &[]);
+    let settings = given.settings(&["tokensocket.yml"]);
+    assert_eq!(settings, given.settings(&["tokensocket.toml"]));
+    assert_eq!(settings.sites.len(), 2);
+    assert_eq!(settings.sites[0].device_ttl, Duration::from_secs(5));
+    assert!(settings.sites[0].api_keys[1].is("2"));
+}
+
+#[test]
+fn the_environment_comes_before_files() {
+    let given = Given::new(
+        &[("config.yml", CONFIG), ("sites.yml", SITES)],
+        &[("PORT", "90"), ("SITE_NAME", "newsite"), ("API_KEY", "other")],
+    );
+    let settings = given.settings(&["config.yml"]);
+    assert_eq!(settings.listen.unwrap().port(), 90);
+    assert!(settings.sites[0].api_keys[0].is("other"));
+    assert!(settings.sites[0].auth.is_some());
+}
+
+#[test]
+fn another_environment_is_another_section() {
+    let config = "production:\n  port: 80\nstaging:\n  port: 81\n";
+    let given = Given::new(&[("config.yml", config), ("sites.yml", SITES)], &[("NODE_ENV", "staging")]);
+    assert_eq!(given.settings(&["config.yml"]).listen.unwrap().port(), 81);
+    let given = Given::new(&[("config.yml", config), ("sites.yml", SITES)], &[("NODE_ENV", "live")]);
+    let loaded = given.load(&["config.yml"]);
+    assert!(loaded.mistakes[0].to_string().contains("one of production, staging"), "{:?}", loaded.mistakes);
+}
+
+#[test]
+fn every_mistake_has_its_line_and_what_to_write_instead() {
+    for (text, line, words) in [
+        ("newsite:\n  authURI: http://a/b\n  apiKey: x\n", 2, "did you mean `authUrl`?"),
+        (
+            "newsite:\n  apiKey: x\n  authUrl: newsite.com/rooms\n",
+            3,
+            "did you mean http://newsite.com/rooms?",
+        ),
+        ("newsite:\n  authUrl: https://<path to api>/x\n  apiKey: x\n", 2, "placeholder"),
+        ("newsite:\n  authUrl: http://a/b\n", 1, "no `apiKey`"),
+        ("newsite:\n  authUrl: http://a/b\n  apiKey:\n", 3, "no `apiKey`"),
+        ("\nsocket.io:\n  authUrl: http://a/b\n  apiKey: x\n", 2, "socket.io-site"),
+        ("\nnew site:\n  authUrl: http://a/b\n  apiKey: x\n", 2, "`new-site`"),
+        (
+            "newsite:\n  authUrl: http://a/b\n  apiKey: x\n  updateUserUrl: http://a/users\n  userRoomPrefix: u_\n",
+            4,
+            "no `:id`",
+        ),
+        ("newsite:\n  authUrl: http://a/b\n  apiKey: x\n  authTimeout: soon\n", 4, "such as 250ms"),
+        ("newsite:\n  authUrl: http://a/b\n  apiKey: x\n  authConcurrency: 0\n", 4, "from 1 to"),
+        ("newsite:\n  apiKey: x\n  jwtSecret: a\n  jwksUrl: http://a/b\n", 4, "keep one of"),
+        ("newsite:\n  apiKey: x\n  jwtPublicKey: abc\n", 3, "BEGIN PUBLIC KEY"),
+        ("newsite:\n  apiKey: x\n  jwksUrl: http://a/b\n  jwtAlgorithms: [HS256]\n", 4, "RS256 or ES256"),
+        ("newsite:\n  apiKey: x\n  events: sometimes\n", 3, "passthrough"),
+        ("newsite: 5\n", 1, "where settings are expected"),
+        ("newsite:\n  apiKey: x\n  apiKey: y\n", 3, "apiKey"),
+        ("newsite:\n\tapiKey: x\n", 2, "no tabs"),
+        ("newsite:\n  authUrl: http://a/b\n  apiKey: 54321\n\tapiKey: 1\n", 4, "no tabs"),
+        ("newsite:\n  apiKey: [x\n", 2, "not YAML"),
+        ("- a\n", 1, "a list"),
+    ] {
+        let mistakes = Given::new(&[("sites.yml", text)], &[]).mistakes("sites.yml");
+        let told = mistakes.iter().any(|(at, told)| *at == line && told.contains(words));
+        assert!(told, "{text}{mistakes:#?}");
+        assert!(mistakes.iter().all(|(_, told)| told.contains('\n')), "{mistakes:?}");
+    }
+}
+
+#[test]
+fn no_mistake_hides_another() {
+    let text = "listen: 1.2.3\ndevicettl: soon\nprot: 80\nsites:\n  a:\n    apikey: x\n    authUrl: a\n    foo: 1\n  b:\n    apiKey: y\n    open: perhaps\n";
+    let mistakes = Given::new(&[("tokensocket.yml", text)], &[]).mistakes("tokensocket.yml");
+    let mut lines: Vec<usize> = mistakes.iter().map(|(line, _)| *line).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!(lines, [1, 2, 3, 7, 8, 11], "{mistakes:#?}");
+}
+
+#[test]
+fn a_configuration_without_a_site_says_what_to_do() {
+    for (files, words) in
+        [(&[("tokensocket.yml", "listen: 1337\n")][..], "sites:"), (&[("tokensocket.yml", "")], "sites:")]
+    {
+        let mistakes = Given::new(files, &[]).mistakes("tokensocket.yml");
+        assert!(mistakes.iter().any(|(_, told)| told.contains(words)), "{mistakes:?}");
+    }
+    let none = Given::new(&[], &[]);
+    let unread = none.load(&["nothing.yml"]).mistakes;
+    let [unread] = &*unread else { panic!("one") };
+    assert!(unread.to_string().contains("cannot be read"), "{unread}");
+    assert!(none.load(&["."]).mistakes[0].to_string().contains("tokensocket init"));
+    assert!(none.load(&[]).mistakes[0].to_string().contains("SITE_NAME"));
+}
+
+#[test]
+fn the_same_site_twice_is_a_mistake() {
+    let given = Given::new(&[("a.yml", SITES), ("b.yml", SITES)], &[]);
+    let loaded = given.load(&["a.yml", "b.yml"]);
+    assert!(loaded.mistakes[0].message.contains("a.yml, line 1"), "{:?}", loaded.mistakes);
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let shown = format!("{:?}", Given::new(&[("sites.yml", SITES)], &[]).settings(&["sites.yml"]));
+    assert!(!shown.contains("54321"), "{shown}");
+}

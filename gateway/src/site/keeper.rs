@@ -1,0 +1,270 @@
+//! Who begins, changes and ends sites, so that what is served is what is configured.
+//!
+//! In: settings, again and again. Out: [`Sites`], and a namespace for each. A site that did not change is not touched;
+//! one that changed goes on with its connections, unless its server has to be built anew; one that was taken away ends
+//! in order. What it kept stays where it lies.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use http::{HeaderMap, header};
+use tokensocket_server::socketio::{ConnectRequest, NamespaceOptions, Refusal, SocketIo};
+use tokensocket_server::{BuildError, Token};
+use tokio::sync::Mutex;
+use tokio::task::{JoinError, spawn_blocking};
+
+use super::build;
+use super::credentials::Credentials;
+use super::door::{Door, DoorError};
+use super::{Site, Sites};
+use crate::config::SiteConfig;
+use crate::storage::{Storage, StorageError};
+
+/// How long a site may take to be told of the last users that went.
+const LAST_STATES: Duration = Duration::from_secs(5);
+
+/// A site cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeepError {
+    #[error(transparent)]
+    Door(#[from] DoorError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("what a site keeps could not be opened: {0}")]
+    Opening(#[from] JoinError),
+}
+
+/// Keeps sites as they are configured.
+pub(crate) struct Keeper {
+    sites: Sites,
+    io: SocketIo,
+    /// Where sites keep things, each in a folder of its own; `None`: in memory.
+    folder: Option<PathBuf>,
+    storages: Mutex<Storages>,
+}
+
+/// What is open, by the site's name.
+#[derive(Default)]
+struct Storages {
+    open: BTreeMap<String, Storage>,
+    /// The end has come: nothing is opened any more.
+    is_closed: bool,
+}
+
+/// What a change came to, by name.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) added: Vec<String>,
+    pub(crate) changed: Vec<String>,
+    pub(crate) removed: Vec<String>,
+    pub(crate) failed: Vec<(String, KeepError)>,
+}
+
+impl Keeper {
+    pub(crate) fn new(io: SocketIo, folder: Option<PathBuf>) -> Self {
+        Self { sites: Sites::default(), io, folder, storages: Mutex::default() }
+    }
+
+    /// The sites that are served.
+    pub(crate) fn sites(&self) -> &Sites {
+        &self.sites
+    }
+
+    /// Serves a site that is there already, beside those that are configured.
+    pub(crate) async fn adopt(&self, site: Site, storage: Storage) {
+        let site = Arc::new(site);
+        self.storages.lock().await.open.insert(site.name().to_owned(), storage);
+        offer(&self.io, &site, &format!("/{}", site.name()));
+        self.sites.insert(&site);
+        self.offer_root();
+    }
+
+    /// Serves these sites from now on, and no others.
+    pub(crate) async fn apply(&self, configs: &[SiteConfig]) -> Changes {
+        let mut storages = self.storages.lock().await;
+        let mut changes = Changes::default();
+        if storages.is_closed {
+            return changes;
+        }
+        let mut wanted: Vec<&SiteConfig> = configs.iter().collect();
+        let mut replaced = Vec::new();
+        let mut removed = Vec::new();
+        for site in self.sites.all() {
+            let (name, now) = (site.name().to_owned(), site.config());
+            let Some(at) = wanted.iter().position(|config| config.name == name) else {
+                self.forget(&name);
+                removed.push((site, storages.open.remove(&name)));
+                changes.removed.push(name);
+                continue;
+            };
+            if !now.needs_another_server(wanted[at]) {
+                let config = wanted.swap_remove(at);
+                if *config != *now {
+                    match change(&site, config) {
+                        Ok(()) => changes.changed.push(name),
+                        Err(error) => changes.failed.push((name, error.into())),
+                    }
+                }
+                continue;
+            }
+            replaced.push((site, storages.open.remove(&name), wanted.swap_remove(at)));
+        }
+        let removed = join_all(removed.into_iter().map(|(site, storage)| end(site, storage)));
+        // It keeps its place meanwhile: whoever comes is told to come again, not that there is no such site.
+        let replaced = join_all(replaced.into_iter().map(|(site, storage, config)| async move {
+            site.server.shutdown().await;
+            close(site.name(), storage).await;
+            (config, self.begin(config, Some(&site.door)).await, true)
+        }));
+        let added = join_all(
+            wanted.into_iter().map(|config| async move { (config, self.begin(config, None).await, false) }),
+        );
+        let (_, replaced, added) = tokio::join!(removed, replaced, added);
+        for (config, begun, was_there) in replaced.into_iter().chain(added) {
+            let name = config.name.clone();
+            match begun {
+                Ok(storage) => {
+                    storages.open.insert(name.clone(), storage);
+                    if was_there { changes.changed.push(name) } else { changes.added.push(name) }
+                }
+                Err(error) => {
+                    self.forget(&name);
+                    changes.failed.push((name, error));
+                }
+            }
+        }
+        self.offer_root();
+        changes
+    }
+
+    /// Nobody finds the site any more.
+    fn forget(&self, name: &str) {
+        self.io.remove(&format!("/{name}"));
+        self.sites.remove(name);
+    }
+
+    /// The namespace `/` is the plain site's, for whoever has a token that it issued.
+    fn offer_root(&self) {
+        match self.sites.plain() {
+            Some(site) => self.io.namespace_by_token("/", NamespaceOptions::new(), &site.server),
+            None => drop(self.io.remove("/")),
+        }
+    }
+
+    /// Ends all of them, in order, and for good.
+    pub(crate) async fn close(&self) {
+        let mut storages = self.storages.lock().await;
+        storages.is_closed = true;
+        let all = self.sites.all().into_iter().map(|site| {
+            let storage = storages.open.remove(site.name());
+            end(site, storage)
+        });
+        join_all(all).await;
+    }
+
+    /// `before`: the door that the site had, whose users are still to be told of.
+    async fn begin(&self, config: &SiteConfig, before: Option<&Door>) -> Result<Storage, KeepError> {
+        let door = Arc::new(Door::following(config.clone(), before)?);
+        let storage = match &self.folder {
+            Some(folder) => {
+                let folder = folder.join(&config.name);
+                spawn_blocking(|| Storage::open(folder)).await??
+            }
+            None => Storage::InMemory,
+        };
+        let server = build::build(config, &door, &storage)?;
+        let site = Arc::new(Site { name: config.name.clone(), server, door });
+        offer(&self.io, &site, &format!("/{}", site.name()));
+        self.sites.insert(&site);
+        Ok(storage)
+    }
+}
+
+async fn end(site: Arc<Site>, storage: Option<Storage>) {
+    site.server.shutdown().await;
+    site.door.states.settle(LAST_STATES).await;
+    close(site.name(), storage).await;
+}
+
+async fn close(site: &str, storage: Option<Storage>) {
+    if let Some(storage) = storage
+        && let Err(error) = spawn_blocking(|| storage.close()).await
+    {
+        tracing::error!(site, %error, "what a site keeps was not closed in order");
+    }
+}
+
+/// What holds from now on, for who is there and who comes.
+fn change(site: &Site, config: &SiteConfig) -> Result<(), DoorError> {
+    site.door.change(config.clone())?;
+    site.server.set_events(build::EVENTS, build::events(config, &site.door));
+    Ok(())
+}
+
+/// Offers a site's namespace to Socket.IO clients. A token that the site's server issued is good once; any other is for
+/// the door.
+fn offer(io: &SocketIo, site: &Arc<Site>, namespace: &str) {
+    let (door, server) = (Arc::clone(&site.door), site.server.clone());
+    io.namespace(namespace, NamespaceOptions::new(), &site.server, move |request: ConnectRequest| {
+        let (door, server) = (Arc::clone(&door), server.clone());
+        async move {
+            if !is_from_allowed_page(&door.config().allow_origins, request.headers()) {
+                return Err(Refusal::new("Pages of this origin may not connect"));
+            }
+            let token = request.query("token").and_then(|token| Token::parse(&token).ok());
+            if let Some(token) = token
+                && let Ok(Some(identity)) = server.redeem_token(token).await
+            {
+                return Ok(identity);
+            }
+            if !door.asks_somebody() {
+                return Err(Refusal::invalid_token());
+            }
+            let credentials = Credentials::of(|name| request.query(name), request.headers());
+            door.admit(&credentials).await.map_err(|refused| Refusal::new(refused.to_string()))
+        }
+    });
+}
+
+/// Whether a request comes from no page, or from one of these origins, or from one that was loaded from here; an empty
+/// list is any.
+fn is_from_allowed_page(allowed: &[String], headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let origin = origin.to_str().unwrap_or_default();
+    let is_own = || {
+        let (_, page) = origin.split_once("://").unwrap_or_default();
+        !page.is_empty() && text(header::HOST) == Some(page)
+    };
+    allowed.is_empty() || allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)) || is_own()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn pages_of_other_origins_are_kept_out_where_some_are_named() {
+        let asks = |origin: &'static str| {
+            HeaderMap::from_iter([
+                (header::ORIGIN, HeaderValue::from_static(origin)),
+                (header::HOST, HeaderValue::from_static("push.test:1337")),
+            ])
+        };
+        let named = ["https://www.test".to_owned()];
+        assert!(is_from_allowed_page(&named, &asks("https://www.test")));
+        assert!(is_from_allowed_page(&named, &asks("http://push.test:1337")));
+        assert!(is_from_allowed_page(&named, &HeaderMap::new()));
+        assert!(is_from_allowed_page(&[], &asks("https://evil.test")));
+        for origin in ["https://evil.test", "null", "", "https://www.test.evil.test"] {
+            assert!(!is_from_allowed_page(&named, &asks(origin)), "{origin}");
+        }
+    }
+}
