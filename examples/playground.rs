@@ -29,9 +29,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokensocket_server::{
-    Actions, Auth, AuthenticateError, Channel, ChannelOptions, Data, DeliverOptions, History, Identity,
-    Listener, Presence, PublishError, RawJson, RpcError, Server, SockJsOptions, SockJsSocket, Socket, To,
-    TokenRequest,
+    Actions, Auth, AuthenticateError, Channel, ChannelOptions, Data, DeliverOptions, Delivered, History,
+    Identity, Listener, Presence, PublishError, RawJson, RpcError, Server, SockJsOptions, SockJsSocket,
+    Socket, To, TokenRequest,
 };
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -210,25 +210,34 @@ async fn announce(
 
 #[derive(Deserialize)]
 struct Deliver {
-    user: Option<String>,
+    #[serde(default)]
+    users: Vec<String>,
     room: Option<String>,
+    #[serde(default)]
+    everyone: bool,
     event: String,
     #[serde(default)]
-    args: Vec<RawJson>,
+    args: RawJson,
+    key: Option<String>,
     #[serde(default)]
     resync: bool,
 }
 
-/// Answers for how many devices it was kept.
-async fn deliver(Data(deliver): Data<Deliver>, server: Server) -> Result<usize, RpcError> {
-    let to = match (deliver.user, deliver.room) {
-        (Some(user), _) => To::user(user),
-        (None, Some(room)) => To::room(room),
-        (None, None) => To::everyone(),
+/// The same as the gateway's: asked for the same, it answers the same.
+async fn deliver(Data(deliver): Data<Deliver>, server: Server) -> Result<Value, RpcError> {
+    let to = match (deliver.users, deliver.room, deliver.everyone) {
+        (users, None, false) if !users.is_empty() => To::users(users),
+        (users, Some(room), false) if users.is_empty() => To::room(room),
+        (users, None, true) if users.is_empty() => To::everyone(),
+        _ => return Err(RpcError::bad_request("one of `users`, `room` and `everyone`")),
     };
     let options = DeliverOptions::new().resync(deliver.resync);
-    let delivered = server.deliver(to, deliver.event, deliver.args, options).await;
-    delivered.map(|delivered| delivered.devices).map_err(|error| RpcError::new(error.to_string()))
+    let options = deliver.key.into_iter().fold(options, DeliverOptions::key);
+    let Delivered { devices, duplicate } = server
+        .deliver(to, deliver.event, deliver.args, options)
+        .await
+        .map_err(|error| RpcError::new(error.to_string()))?;
+    Ok(json!({ "devices": devices, "duplicate": duplicate }))
 }
 
 /// Closes at once, or nearly so: the client of SockJS's own test suite forgets what comes with the answer to its

@@ -163,7 +163,7 @@ async fn playground_answers_calls() {
 
 #[tokio::test]
 async fn every_example_explains_itself() {
-    for name in ["away", "chat", "embed", "playground", "server_calls_client"] {
+    for name in ["away", "chat", "embed", "playground", "push_service", "server_calls_client"] {
         let mut example = Example::start(name, &["--help"]);
         assert!(!example.line().await.is_empty(), "{name}");
         example.ends_well().await;

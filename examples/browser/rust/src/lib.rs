@@ -42,9 +42,9 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
         log(&format!("order {id}: {total}"));
         Ok::<_, RpcError>(())
     });
-    let order = json!({ "user": "ferris", "event": "order", "args": [7, 12.5] });
-    let devices: u32 = socket.rpc("deliver", &order).await?;
-    log(&format!("delivered to {devices} device"));
+    let order = json!({ "users": ["ferris"], "event": "order", "args": [7, 12.5] });
+    let delivered: Value = socket.rpc("deliver", &order).await?;
+    log(&format!("delivered to {} device", delivered["devices"]));
 
     // Its history is recovered after a lost connection, and others who come are told.
     socket.on_join(|channel, member| log(&format!("{} came to {channel}", member.info)));
