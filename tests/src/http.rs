@@ -42,6 +42,17 @@ pub async fn get(address: SocketAddr, path: &str) -> Answer {
 
 /// Sends a request without a body on a connection of its own.
 pub async fn request(address: SocketAddr, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+    request_with(address, method, path, headers, Bytes::new()).await
+}
+
+/// Sends a request with a body on a connection of its own.
+pub async fn request_with(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Answer {
     within(&format!("an answer to {method} {path}"), async {
         let stream = TcpStream::connect(address).await.expect("the server accepts");
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
@@ -51,7 +62,7 @@ pub async fn request(address: SocketAddr, method: Method, path: &str, headers: &
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Full::<Bytes>::default()).expect("a request");
+        let request = request.body(Full::new(body.into())).expect("a request");
         let answer = sender.send_request(request).await.expect("an answer");
         let (parts, body) = answer.into_parts();
         let body = body.collect().await.expect("the whole body").to_bytes();

@@ -15,15 +15,20 @@
 
 pub mod device;
 pub mod gate;
+pub mod gateway;
 pub mod http;
 pub mod keeper;
 pub mod limit;
 pub mod native;
 pub mod node;
 pub mod open_files;
+pub mod packets;
+pub mod polling;
 pub mod program;
 pub mod proxy;
 pub mod redis;
+pub mod scenarios;
+pub mod site;
 pub mod sockjs;
 pub mod stream;
 pub mod wire;

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::limit::within;
@@ -32,13 +34,19 @@ pub struct Finished {
 impl Program {
     /// Starts a program. Its standard error goes where the test's goes.
     pub fn start(program: impl AsRef<OsStr>, arguments: &[&str]) -> Self {
-        let program = program.as_ref();
-        let child = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn();
+        Self::start_with(program, arguments, &[])
+    }
+
+    /// The same, with variables of its environment.
+    pub fn start_with(program: impl AsRef<OsStr>, arguments: &[&str], variables: &[(&str, String)]) -> Self {
+        let mut command = Command::new(program);
+        command.args(arguments).envs(variables.iter().map(|(name, value)| (name, value)));
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn();
+        let program = command.as_std().get_program();
         let mut child = child.unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));
         let lines = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
         Self { child, lines }
@@ -52,7 +60,23 @@ impl Program {
 
     /// Starts the `tokensocket` program.
     pub fn gateway(arguments: &[&str]) -> Self {
-        Self::start(binary(Path::new("tokensocket"), "cargo build -p tokensocket"), arguments)
+        Self::start(gateway_program(), arguments)
+    }
+
+    /// Starts the `tokensocket` program in a folder, without the variables in `unset` and with others.
+    pub fn gateway_in(
+        folder: &Path,
+        arguments: &[&str],
+        unset: &[&str],
+        variables: &[(&str, String)],
+    ) -> Self {
+        let mut command = Command::new(gateway_program());
+        command.args(arguments).current_dir(folder);
+        for name in unset {
+            command.env_remove(name);
+        }
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        Self::spawn(command)
     }
 
     /// Starts a Node.js script of `tests/npm`.
@@ -67,6 +91,17 @@ impl Program {
     /// The next line on standard output; `None` when it ended.
     pub async fn line(&mut self) -> Option<String> {
         within("a line of a program", self.lines.next_line()).await.expect("its output can be read")
+    }
+
+    /// The next line on standard output, however long it takes; `None` when it ended.
+    pub async fn next_line(&mut self) -> Option<String> {
+        self.lines.next_line().await.expect("its output can be read")
+    }
+
+    /// Writes a line to its standard input.
+    pub async fn say(&mut self, line: &str) {
+        let input = self.child.stdin.as_mut().expect("standard input is piped");
+        input.write_all(format!("{line}\n").as_bytes()).await.expect("it reads its input");
     }
 
     /// Reads lines until one has `prefix`, and returns what stands behind it.
@@ -99,9 +134,25 @@ impl Program {
         Finished { success: status.success(), lines }
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let id = self.child.id().expect("it runs").try_into().expect("ids are small");
+        kill(Pid::from_raw(id), signal).expect("it can be told");
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(&mut self) {
+        within("a program to end", self.child.wait()).await.expect("its status can be read");
+    }
+
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_some())
     }
+}
+
+/// The `tokensocket` program.
+pub fn gateway_program() -> PathBuf {
+    binary(Path::new("tokensocket"), "cargo build -p tokensocket")
 }
 
 /// A program of this workspace, in `TOKENSOCKET_BIN_DIR` or beside this test.

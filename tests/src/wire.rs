@@ -74,10 +74,24 @@ impl Client {
         .await
     }
 
+    /// Connects to a path where each frame is one message, whatever messages say there.
+    pub async fn connect_at(address: SocketAddr, path: &str) -> Self {
+        within("a WebSocket", async {
+            let stream = TcpStream::connect(address).await.expect("the server accepts");
+            Self::over_at(stream, address, path, Framing::Raw).await
+        })
+        .await
+    }
+
     /// Connects over a TCP connection that is already open.
     pub async fn over(stream: TcpStream, address: SocketAddr, framing: Framing) -> Self {
+        Self::over_at(stream, address, framing.path(), framing).await
+    }
+
+    /// The same at a path of the test's choice.
+    pub async fn over_at(stream: TcpStream, address: SocketAddr, path: &str, framing: Framing) -> Self {
         stream.set_nodelay(true).expect("TCP_NODELAY");
-        let url = format!("ws://{address}{}", framing.path());
+        let url = format!("ws://{address}{path}");
         let (socket, _) = client_async(url, stream).await.expect("a WebSocket");
         let mut client =
             Self { socket, framing, kept: Vec::new(), inbox: std::collections::VecDeque::new(), next: 1 };

@@ -20,6 +20,11 @@ export function gateway(t, ...options) {
   return Program.started(t, "tokensocket", ["serve", "--in-memory", ...options]);
 }
 
+/** Where a program of ours is. */
+export function programPath(name) {
+  return path.join(BUILT, name);
+}
+
 class Program {
   #path;
   #options;
@@ -28,7 +33,7 @@ class Program {
   origin;
 
   constructor(name, options) {
-    this.#path = path.join(BUILT, name);
+    this.#path = programPath(name);
     this.#options = options;
   }
 

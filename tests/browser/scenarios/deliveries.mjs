@@ -18,7 +18,10 @@ async function device(TokenSocket, host, user, options, handle) {
   return { socket, told, handled, settings };
 }
 
-const deliver = (socket, user, event, args, more) => socket.rpc("deliver", { user, event, args, ...more });
+/** For how many devices it is kept. */
+async function deliver(socket, user, event, args, more) {
+  return (await socket.rpc("deliver", { users: [user], event, args, ...more })).devices;
+}
 const success = ([event, error]) => event === "reconnect" && !error;
 const batches = (told) => told.items.filter(([event]) => event === "batch").map(([, count]) => count);
 
@@ -167,7 +170,9 @@ export async function aRoomsMessageReachesWhoIsInIt({ TokenSocket, assert, host,
   const authentication = { user, room: "lobby" };
   const inside = await device(TokenSocket, host, user, { device: "d", authentication });
   await ended(inside.socket);
-  assert.equal(await sender.rpc("deliver", { room: "lobby", event: "order", args: ["to the room"] }), 1);
+  const toTheRoom = { room: "lobby", event: "order", args: ["to the room"], key: user };
+  assert.deepEqual(await sender.rpc("deliver", toTheRoom), { devices: 1, duplicate: false });
+  assert.deepEqual(await sender.rpc("deliver", toTheRoom), { devices: 0, duplicate: true });
   const back = await device(TokenSocket, host, user, { device: "d", authentication });
   assert.deepEqual(await back.handled.find(() => true), ["to the room"]);
   await Promise.all([ended(back.socket), ended(sender)]);

@@ -129,7 +129,7 @@ fn keeping(
     let per_user = random.bool();
     let presence = Presence::new().announce();
     let presence = if per_user { presence.per_user() } else { presence };
-    let history = History::new(count, age);
+    let history = History::new(count, age).bytes(1 << 16);
     trace.note(format_args!("{promises:?} {limits:?} {history:?} {presence:?}"));
     (Keeping { disk, history, presence, per_user, limits, device_ttl }, promises)
 }

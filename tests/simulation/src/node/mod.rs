@@ -100,7 +100,7 @@ impl Process {
             .shutdown_timeout(Duration::from_secs(random.u64(1..6)))
             .reconnect_spread(Duration::from_millis(random.u64(0..3000)))
             .rpc_timeout(Duration::from_secs(random.u64(1..10)))
-            .outbox(random.usize(64..2048), random.usize(1 << 14..1 << 18));
+            .outbox(random.usize(64..2048), random.usize(1 << 17..1 << 18));
         let server = match builder.build() {
             Ok(server) => server,
             Err(error) => panic!("the server cannot be built: {error}"),

@@ -195,7 +195,8 @@ impl Story {
         let to = match self.random.u8(0..10) {
             0..=4 => To::user(format!("user.{one}")),
             5..=6 => To::users([format!("user.{one}"), format!("user.{other}")]),
-            7..=8 => To::room(format!("room.{}", one % 2)),
+            7 => To::room(format!("room.{}", one % 2)),
+            8 => To::rooms([format!("room.{}", one % 2), format!("room.{}", other % 2)]),
             _ => To::everyone(),
         };
         let (event, resync) = if self.random.bool() { ("note", false) } else { ("state", true) };
