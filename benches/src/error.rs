@@ -94,6 +94,9 @@ pub enum BenchError {
         /// The message that was due.
         wanted: u64,
     },
+    /// A `/send` was refused.
+    #[error("POST /send was answered with status {0}; check the site and its key")]
+    Send(u16),
     /// Nothing was counted while measuring.
     #[error("nothing came back from the server while measuring; it may have dropped messages")]
     Stalled,

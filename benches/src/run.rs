@@ -54,6 +54,7 @@ fn speak<D: Dialect>(
             Workload::FanOut(fan_out) => workload::fan_out::run(fan_out, &bench).await,
             Workload::Memory(idle) => workload::idle::run(idle, &bench).await,
             Workload::Connect(connect) => workload::connect::run(connect, &bench).await,
+            Workload::Send(send) => workload::send::run(send, &bench).await,
             Workload::SockjsEcho(echo) => workload::sockjs_echo::run(echo, &bench).await,
             Workload::SockjsIdle(idle) => workload::sockjs_idle::run(idle, &bench).await,
         }

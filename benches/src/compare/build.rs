@@ -39,6 +39,13 @@ pub(super) fn cores_program() -> Result<PathBuf, CompareError> {
     pick(&mut build(command)?, "cores")
 }
 
+/// Builds the program `tokensocket` and says where it is.
+pub(super) fn gateway_program() -> Result<PathBuf, CompareError> {
+    let mut command = cargo(&benches().join("../Cargo.toml"));
+    command.args(["--package", "tokensocket", "--bin", "tokensocket"]);
+    pick(&mut build(command)?, "tokensocket")
+}
+
 /// Builds the example `durable` and says where it is.
 pub(super) fn durable_program() -> Result<PathBuf, CompareError> {
     let mut command = cargo(&benches().join("../Cargo.toml"));

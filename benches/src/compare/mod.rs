@@ -28,6 +28,7 @@ mod record;
 mod redis;
 mod rounds;
 mod scale;
+mod send;
 mod server;
 mod summary;
 mod table;
@@ -48,6 +49,9 @@ use std::path::Path;
 pub fn run(arguments: &CompareArgs) -> Result<String, CompareError> {
     if arguments.only.iter().any(|name| name == durable::NAME) {
         return durable::run(arguments);
+    }
+    if arguments.only.iter().any(|name| name == send::NAME) {
+        return send::run(arguments);
     }
     let record = if let Some(path) = &arguments.from {
         Record::read(path)?

@@ -1,6 +1,9 @@
 //! The Redis that the original server needs.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use tempfile::TempDir;
 
@@ -21,11 +24,21 @@ pub(super) struct Redis {
 impl Redis {
     /// Starts it on the server's core.
     pub(super) fn start(cores: Option<&Cores>) -> Result<Self, CompareError> {
-        let folder = tempfile::tempdir()
-            .map_err(|source| CompareError::File { path: std::env::temp_dir(), source })?;
+        Self::start_in(&std::env::temp_dir(), &["--appendonly", "no"], cores)
+    }
+
+    /// Starts one that answers when it is on the disk, below this folder.
+    pub(super) fn start_strict(cores: Option<&Cores>, below: &Path) -> Result<Self, CompareError> {
+        Self::start_in(below, &["--appendonly", "yes", "--appendfsync", "always"], cores)
+    }
+
+    fn start_in(below: &Path, keeping: &[&str], cores: Option<&Cores>) -> Result<Self, CompareError> {
+        let folder = tempfile::tempdir_in(below)
+            .map_err(|source| CompareError::File { path: below.to_owned(), source })?;
         let mut command = Command::new("redis-server");
         command
-            .args(["--port", "0", "--save", "", "--appendonly", "no"])
+            .args(["--port", "0", "--save", ""])
+            .args(keeping)
             .arg("--dir")
             .arg(folder.path())
             .arg("--unixsocket")

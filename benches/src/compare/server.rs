@@ -428,7 +428,8 @@ impl Server {
     }
 }
 
-fn node(script: &str) -> Command {
+/// The command that starts a script of `peers`.
+pub(super) fn node(script: &str) -> Command {
     let mut command = Command::new("node");
     command
         .arg(script)

@@ -8,6 +8,7 @@
 pub(crate) mod jsonrpc;
 pub(crate) mod mixed;
 pub(crate) mod nats;
+pub(crate) mod push;
 pub(crate) mod raw;
 pub(crate) mod socketio;
 pub(crate) mod sockjs;
@@ -37,6 +38,15 @@ pub(crate) enum Incoming {
     Answer(u64),
     /// A publication on a channel that this connection follows.
     Publication,
+    /// A delivery that wants an acknowledgement.
+    Delivery {
+        /// What the acknowledgement names.
+        id: u64,
+        /// The number of the request that it came of.
+        number: u64,
+    },
+    /// What waited for a device, which wants this acknowledgement.
+    Batch(u64),
     /// A sign of life that wants this text in return.
     Heartbeat(&'static str),
     /// An error.

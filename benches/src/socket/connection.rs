@@ -37,7 +37,8 @@ impl Outgoing {
         template.write(id, &mut self.bytes);
     }
 
-    fn text(&mut self, text: &str) {
+    /// Queues a message.
+    pub(crate) fn text(&mut self, text: &str) {
         frame::write(self.opcode, text.as_bytes(), &mut self.bytes);
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod connect;
 pub(crate) mod fan_out;
 pub(crate) mod idle;
 mod measure;
+pub(crate) mod send;
 pub(crate) mod sockjs_echo;
 pub(crate) mod sockjs_idle;
 
@@ -15,6 +16,7 @@ pub use calls::Calls;
 pub use connect::Connect;
 pub use fan_out::FanOut;
 pub use idle::Idle;
+pub use send::{Send, Whom};
 pub use sockjs_echo::SockjsEcho;
 pub use sockjs_idle::SockjsIdle;
 
@@ -51,6 +53,9 @@ pub enum Workload {
     Memory(Idle),
     /// Token, connect, authenticate, one call, close: how often.
     Connect(Connect),
+    /// `POST /send` to devices of a site, which speak Socket.IO: rate, and latency
+    /// to the devices' handlers.
+    Send(Send),
     /// SockJS messages that a plain service sends back, on one transport: rate
     /// and latency. What the server speaks otherwise does not matter.
     SockjsEcho(SockjsEcho),
