@@ -70,7 +70,7 @@ const TOOLS: [Tool; 8] = [
         name: "nginx",
         // Not in everybody's PATH.
         probe: &["/usr/sbin/nginx", "-v"],
-        why: "the browser step",
+        why: "tests behind a proxy",
         source: Source::Debian("nginx"),
     },
     Tool {
