@@ -62,6 +62,7 @@ impl Channels {
         if let Err(error) = self.admit(true) {
             return ready(Err(error)).boxed();
         }
+        let mut writes = Vec::new();
         let name = key.as_ref().map(|key| named(&channel, key));
         if let Some(name) = &name {
             if let Some(position) = state.keys.find(name, at) {
@@ -74,16 +75,22 @@ impl Channels {
                 }
                 .boxed();
             }
-            if !state.keys.has_room(at) {
+            if !state.keys.has_room() {
+                writes.extend(state.keys.expire(at).iter().map(record::delete_publication_key));
+            }
+            if !state.keys.has_room() {
                 return ready(Err(BrokerError::TooMany("keys"))).boxed();
             }
         }
-        let mut writes = Vec::new();
         let position = match &history {
             None => None,
             Some(history) => match state.append(&channel, &message, history, at, &mut writes) {
                 Ok(position) => Some(position),
-                Err(error) => return ready(Err(error)).boxed(),
+                Err(error) => {
+                    // Keys that were forgotten are so on the disk, too.
+                    self.leave(state, writes);
+                    return ready(Err(error)).boxed();
+                }
             },
         };
         if let (Some(key), Some(name)) = (&key, &name)

@@ -55,15 +55,15 @@ impl Keys {
         self.known.get(name).filter(|known| known.end.0 > now).map(|known| known.position.clone())
     }
 
-    /// Whether another key can be remembered now. Forgets those whose time is over.
-    pub fn has_room(&mut self, now: Timestamp) -> bool {
-        self.known.len() < self.most || {
-            self.expire(now);
-            self.known.len() < self.most
-        }
+    /// Whether another key can be remembered without forgetting any.
+    pub fn has_room(&self) -> bool {
+        self.known.len() < self.most
     }
 
     /// Remembers a key until its window ends, and where its publication stands. Returns when that is.
+    ///
+    /// Where there is no room, those whose time is over are forgotten without a word: whoever keeps keys elsewhere,
+    /// too, looks for room first, and [expires](Self::expire) them himself.
     pub fn remember(
         &mut self,
         channel: &Channel,
@@ -71,8 +71,11 @@ impl Keys {
         position: Option<Position>,
         now: Timestamp,
     ) -> Result<Timestamp, Full> {
-        if !self.has_room(now) {
-            return Err(Full);
+        if !self.has_room() {
+            self.expire(now);
+            if !self.has_room() {
+                return Err(Full);
+            }
         }
         let end = now.after(key.window);
         let name = KeyName { channel: channel.clone(), text: Arc::clone(&key.text) };
@@ -154,5 +157,14 @@ mod tests {
         assert_eq!(keys.remember(&c, &key("c", 5), None, Timestamp(4999)), Err(Full));
         assert!(keys.remember(&c, &key("c", 5), None, Timestamp(5000)).is_ok());
         assert_eq!(keys.find(&name("b"), Timestamp(5000)), Some(None));
+    }
+
+    #[test]
+    fn looking_for_room_forgets_nothing() {
+        let mut keys = Keys::new(1);
+        assert!(keys.remember(&name("").channel, &key("a", 5), None, Timestamp(0)).is_ok());
+        assert!(!keys.has_room());
+        assert_eq!(keys.expire(Timestamp(9000)), [name("a")], "a store deletes it where it is kept, too");
+        assert!(keys.has_room());
     }
 }

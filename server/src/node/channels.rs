@@ -170,7 +170,8 @@ impl Node {
         key: Option<Key>,
     ) -> Result<Published, BrokerError> {
         let history = self.config.channels.history(&channel).cloned();
-        let keeps = history.is_some();
+        // A key is kept, too.
+        let keeps = history.is_some() || key.is_some();
         let publish = Publish { channel, message, history, key, at: Timestamp::now() };
         if keeps {
             // Boxed, so that a publication that nothing is kept of is not larger for it.

@@ -82,7 +82,10 @@ impl MemoryBroker {
                 if let Some(position) = keys.find(&named(&channel, key), at) {
                     return Ok(Published { position, duplicate: true });
                 }
-                if !keys.has_room(at) {
+                if !keys.has_room() {
+                    keys.expire(at);
+                }
+                if !keys.has_room() {
                     return Err(BrokerError::TooMany("keys"));
                 }
             }

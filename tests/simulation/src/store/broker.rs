@@ -162,8 +162,14 @@ impl Broker for DiskBroker {
         if let Err(error) = self.0.mount.check() {
             return ready(Err(error.into())).boxed();
         }
-        if publish.key.is_some() && !self.0.state.lock().keys.has_room(publish.at) {
-            return ready(Err(BrokerError::TooMany("keys"))).boxed();
+        if publish.key.is_some() {
+            let keys = &mut self.0.state.lock().keys;
+            if !keys.has_room() {
+                keys.expire(publish.at);
+            }
+            if !keys.has_room() {
+                return ready(Err(BrokerError::TooMany("keys"))).boxed();
+            }
         }
         if let Some(history) = &publish.history {
             self.begin(&publish.channel, history, publish.at);
