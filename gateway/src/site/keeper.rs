@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use tokensocket_server::socketio::{ConnectRequest, NamespaceOptions, Refusal, SocketIo};
 use tokensocket_server::{BuildError, Token};
 use tokio::sync::Mutex;
@@ -232,39 +232,69 @@ fn offer(io: &SocketIo, site: &Arc<Site>, namespace: &str) {
 }
 
 /// Whether a request comes from no page, or from one of these origins, or from one that was loaded from here; an empty
-/// list is any.
+/// list is any. A script's request names no origin, so that its referrer stands for it.
 fn is_from_allowed_page(allowed: &[String], headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
-    let Some(origin) = headers.get(header::ORIGIN) else { return true };
-    let origin = origin.to_str().unwrap_or_default();
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let referrer = || url::Url::parse(text("referer")?).ok().map(|page| page.origin().ascii_serialization());
+    let origin = match (text("origin"), text("sec-fetch-site")) {
+        (Some(origin), _) => origin.to_owned(),
+        (None, Some("same-origin" | "none")) => return true,
+        // A browser's, from elsewhere.
+        (None, Some(_)) => referrer().unwrap_or_default(),
+        (None, None) => match referrer() {
+            Some(page) => page,
+            None => return true,
+        },
+    };
     let is_own = || {
         let (_, page) = origin.split_once("://").unwrap_or_default();
-        !page.is_empty() && text(header::HOST) == Some(page)
+        !page.is_empty() && text("host") == Some(page)
     };
-    allowed.is_empty() || allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)) || is_own()
+    allowed.is_empty() || allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(&origin)) || is_own()
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
 
+    fn asks(more: &[(&'static str, &'static str)]) -> HeaderMap {
+        let headers = [("host", "push.test:1337")].into_iter().chain(more.iter().copied());
+        let header = |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+        headers.map(header).collect()
+    }
+
     #[test]
     fn pages_of_other_origins_are_kept_out_where_some_are_named() {
-        let asks = |origin: &'static str| {
-            HeaderMap::from_iter([
-                (header::ORIGIN, HeaderValue::from_static(origin)),
-                (header::HOST, HeaderValue::from_static("push.test:1337")),
-            ])
-        };
+        let from = |origin| asks(&[("origin", origin)]);
         let named = ["https://www.test".to_owned()];
-        assert!(is_from_allowed_page(&named, &asks("https://www.test")));
-        assert!(is_from_allowed_page(&named, &asks("http://push.test:1337")));
-        assert!(is_from_allowed_page(&named, &HeaderMap::new()));
-        assert!(is_from_allowed_page(&[], &asks("https://evil.test")));
+        assert!(is_from_allowed_page(&named, &from("https://www.test")));
+        assert!(is_from_allowed_page(&named, &from("http://push.test:1337")));
+        assert!(is_from_allowed_page(&named, &asks(&[])));
+        assert!(is_from_allowed_page(&[], &from("https://evil.test")));
         for origin in ["https://evil.test", "null", "", "https://www.test.evil.test"] {
-            assert!(!is_from_allowed_page(&named, &asks(origin)), "{origin}");
+            assert!(!is_from_allowed_page(&named, &from(origin)), "{origin}");
+        }
+    }
+
+    #[test]
+    fn scripts_of_other_origins_are_kept_out_too() {
+        let named = ["https://www.test".to_owned()];
+        for allowed in [
+            &[("referer", "https://www.test/page")][..],
+            &[("referer", "http://push.test:1337/")],
+            &[("referer", "https://www.test/page"), ("sec-fetch-site", "cross-site")],
+            &[("sec-fetch-site", "same-origin")],
+        ] {
+            assert!(is_from_allowed_page(&named, &asks(allowed)), "{allowed:?}");
+        }
+        for foreign in [
+            &[("referer", "https://evil.test/https://www.test")][..],
+            &[("sec-fetch-site", "cross-site")],
+            &[("sec-fetch-site", "same-site"), ("referer", "https://evil.test/")],
+        ] {
+            assert!(!is_from_allowed_page(&named, &asks(foreign)), "{foreign:?}");
         }
     }
 }

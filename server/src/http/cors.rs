@@ -114,7 +114,7 @@ impl AllowedOrigins {
 
     /// Whether a page may open a connection that may go by its visitor's cookies or address. Browsers name the page's
     /// origin (RFC 6455, section 10.2); who names none is no page.
-    #[cfg(feature = "events")]
+    #[cfg(any(feature = "events", feature = "socketio"))]
     pub(crate) fn allows_page(&self, head: &Head) -> bool {
         let text =
             |name| head.headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());

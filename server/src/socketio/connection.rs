@@ -33,7 +33,7 @@ const MAX_HELLO: usize = 16 * 1024;
 /// How long such a client may take to name another namespace before it is told that it may not be in the root, which it
 /// would take for a refusal of all namespaces: when it brought a token that could be one for the root, another token, or
 /// none. What it names is on its way for as long as the network takes.
-const NAMING: [Duration; 3] = [Duration::from_millis(100), Duration::from_secs(2), Duration::from_secs(10)];
+const NAMING: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(10)];
 
 pub(crate) struct Connection {
     /// `None` at the end.

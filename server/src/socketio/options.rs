@@ -115,7 +115,7 @@ impl SocketIoOptions {
         self
     }
 
-    /// Which origins' pages may poll. Any by default.
+    /// Which origins' pages may connect, by polling or WebSocket. Any by default.
     pub fn allowed_origins(mut self, origins: AllowedOrigins) -> Self {
         self.origins = origins;
         self

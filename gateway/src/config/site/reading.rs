@@ -124,6 +124,10 @@ impl Reading<'_> {
         });
         let some = |text: Option<Text>| text.map(|text| text.0).filter(|text| !text.is_empty());
         let api_keys = written.api_key.map_or_else(Vec::new, Texts::into_strings);
+        // An origin has no path, however often it is written with a slash.
+        let allow_origins = written.allow_origins.map_or_else(Vec::new, Texts::into_strings);
+        let allow_origins =
+            allow_origins.iter().map(|origin| origin.trim_end_matches('/').to_owned()).collect();
         SiteConfig {
             name: self.name.to_owned(),
             api_keys: api_keys.into_iter().map(Secret::new).collect(),
@@ -138,7 +142,7 @@ impl Reading<'_> {
                 Duration::ZERO => FOR_EVER,
                 ttl => ttl,
             },
-            allow_origins: written.allow_origins.map_or_else(Vec::new, Texts::into_strings),
+            allow_origins,
             subscribe: written.subscribe.0,
             publish: written.publish.0,
             history: (usize::try_from(written.history.0).unwrap_or(usize::MAX), written.history_age.0),

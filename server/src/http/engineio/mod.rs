@@ -61,7 +61,11 @@ pub(crate) async fn respond(
         return headers::preflight(endpoint, head);
     }
     let query = Query::parse(&head.query);
-    if query.jsonp.is_some() && head.method == Method::GET && !endpoint.origins.allows_script(head) {
+    // Browsers keep the answers of polling from other pages, but neither scripts nor WebSockets.
+    let is_script = query.jsonp.is_some() && head.method == Method::GET;
+    let is_foreign = (is_script && !endpoint.origins.allows_script(head))
+        || (query.transport == Some(Transport::WebSocket) && !endpoint.origins.allows_page(head));
+    if is_foreign {
         return refused(endpoint, head, Refused::Known(Refusal::Forbidden));
     }
     let outcome = match query.transport {

@@ -219,6 +219,19 @@ async fn pages_of_other_origins_may_ask_with_credentials() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_origin_gets_no_websocket() {
+    let at = endpoint();
+    let at = (Endpoint { origins: AllowedOrigins::named(["https://a.example"]), ..at.0 }, at.1);
+    let from = async |origin| {
+        let query = "EIO=4&transport=websocket";
+        ask(&at, Method::GET, query, &[(header::ORIGIN, origin)], "").await.status
+    };
+    assert_eq!(from("https://b.example").await, 403);
+    // It is no upgrade.
+    assert_eq!(from("https://a.example").await, 400);
+}
+
+#[tokio::test]
 async fn a_full_endpoint_says_so() {
     let at = endpoint();
     drop((open(&at).await, open(&at).await));
