@@ -224,19 +224,25 @@ impl Visitor {
         let open = visitor.packet().await;
         assert!(open.starts_with("0{"), "{open}");
         visitor.say(&format!("40/{site},")).await;
-        let answer = visitor.packet().await;
+        // A server that is being replaced ends the connection.
+        let answer = visitor.next().await?;
         visitor.took = began.elapsed();
         if answer.starts_with(&format!("40/{site},{{")) { Ok(visitor) } else { Err(answer) }
     }
 
     /// The next packet that is no ping, as text.
     pub async fn packet(&mut self) -> String {
+        self.next().await.unwrap_or_else(|end| panic!("{end}"))
+    }
+
+    /// The same, or how the connection ended.
+    async fn next(&mut self) -> Result<String, String> {
         loop {
-            let message = within("a packet", self.socket.next()).await.expect("the connection is open");
-            match message.expect("the connection is whole") {
+            let message = within("a packet", self.socket.next()).await.ok_or("the connection ended")?;
+            match message.map_err(|error| error.to_string())? {
                 Message::Text(text) if text.as_str() == "2" => self.say("3").await,
-                Message::Text(text) => return text.as_str().to_owned(),
-                other => panic!("{other:?}"),
+                Message::Text(text) => return Ok(text.as_str().to_owned()),
+                other => return Err(format!("{other:?}")),
             }
         }
     }

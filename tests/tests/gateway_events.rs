@@ -142,8 +142,8 @@ async fn what_cannot_be_had_is_not_answered() {
 async fn a_client_is_whom_its_site_says() {
     let gateway = start().await;
     let refused = ask(&gateway, "/newsite/events?token=nobody").await;
-    assert_eq!((refused.status, refused.json()), (403, json!({ "error": "Forbidden" })));
-    assert_eq!(ask(&gateway, "/newsite/events").await.status, 403);
+    assert_eq!((refused.status, refused.json()), (401, json!({ "error": "Authentication failed" })));
+    assert_eq!(ask(&gateway, "/newsite/events").await.status, 401);
     // Where events are not switched on there are none, and no site has another's.
     assert_eq!(ask(&gateway, "/quiet/events?token=user_8").await.status, 404);
     assert_eq!(ask(&gateway, "/events?token=user_8").await.status, 404);
