@@ -54,7 +54,7 @@ async fn signed_tokens_and_keys_of_services_need_no_round_trip() {
     apiKey: 1
     userRoomPrefix: user_
     jwtSecret: a secret of no importance at all
-    services: [{{key: billing-key, user: billing, rooms: [staff]}}]
+    services: [{{key: billing-key, user: billing, rooms: [staff], info: {{name: Billing}}}}]
     updateUserUrl: {}/users/:id
 ",
         site.url()

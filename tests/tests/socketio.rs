@@ -438,6 +438,18 @@ async fn volatile_events_are_sent_while_nothing_waits() {
 }
 
 #[tokio::test]
+async fn volatile_events_are_dropped_while_something_waits() {
+    let node = plain().await;
+    let mut client = Packets::join(node.address, 4, "/n", "token=ann").await;
+    let socket = only_socket(&node.server);
+    socket.emit("large", "x".repeat(1 << 20)).expect("it is queued");
+    assert!(!socket.emit_volatile("now", 1).expect("it is an event"));
+    socket.emit("later", 2).expect("it is queued");
+    assert!(client.text().await.starts_with(r#"42/n,["large","#));
+    assert_eq!(client.text().await, r#"42/n,["later",2]"#);
+}
+
+#[tokio::test]
 async fn serves_the_files_of_its_client_or_says_why_not() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("socket.io.js"), "/* the client */").expect("a file");

@@ -99,6 +99,7 @@ impl Door {
                 let known = Known {
                     user: Some(service.user.clone()),
                     rooms: service.rooms.clone(),
+                    public: service.info.clone(),
                     ..Known::default()
                 };
                 return known.on(&now.config);

@@ -12,6 +12,8 @@ pub(crate) struct Service {
     pub(crate) key: Secret,
     pub(crate) user: String,
     pub(crate) rooms: Vec<String>,
+    /// What others may know of it.
+    pub(crate) info: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -21,10 +23,16 @@ struct Written {
     user: Text,
     #[serde(default)]
     rooms: Texts,
+    info: Option<serde_json::Value>,
 }
 
 impl From<Written> for Service {
     fn from(written: Written) -> Self {
-        Self { key: Secret::new(written.key.0), user: written.user.0, rooms: written.rooms.into_strings() }
+        Self {
+            key: Secret::new(written.key.0),
+            user: written.user.0,
+            rooms: written.rooms.into_strings(),
+            info: written.info,
+        }
     }
 }
