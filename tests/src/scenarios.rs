@@ -1,6 +1,6 @@
-//! The scenarios of unmodified Socket.IO clients, in `tests/npm/gateway`.
+//! The scenarios of unmodified clients: of Socket.IO in `tests/npm/gateway`, of events in `tests/npm/events.mjs`.
 //!
-//! In: where a gateway and a site are, and which runs. Out: one line for each run. Knows no scenario.
+//! In: where a server is, and which runs. Out: one line for each run. Knows no scenario.
 
 use std::future::Future;
 use std::time::Duration;
@@ -29,6 +29,15 @@ impl Outcome {
         assert!(self.failed.is_empty(), "{:#?}", self.failed);
         assert!(self.passed >= least, "only {} runs: {self:#?}", self.passed);
     }
+}
+
+/// Runs all scenarios of event clients, which must pass, with the endpoints of a server for each mode.
+pub async fn expect_events(url: &str) {
+    let scenarios = Program::node("events.mjs", &["--list"]).finish(LIMIT).await.lines;
+    let finished = Program::node("events.mjs", &["--url", url]).finish(LIMIT).await;
+    let expected: Vec<_> = scenarios.iter().map(|name| format!("ok {name}")).collect();
+    assert!(!expected.is_empty() && finished.success, "{:#?}", finished.lines);
+    assert_eq!(finished.lines, expected);
 }
 
 /// Runs scenarios that ask for nothing. `arguments` as `run.mjs --help` has them.

@@ -19,7 +19,7 @@ use tokensocket_server::{
 use tokensocket_tests::http;
 use tokensocket_tests::limit::{until, within};
 use tokensocket_tests::node::Node;
-use tokensocket_tests::program::Program;
+use tokensocket_tests::scenarios;
 use tokensocket_tests::wire::{Client, Framing, Received};
 use tokio::net::TcpSocket;
 use tokio::sync::{Notify, mpsc};
@@ -589,9 +589,6 @@ async fn a_shutdown_lets_what_runs_finish_and_closes() {
     within("the shutdown", ending).await.unwrap();
 }
 
-/// The script has limits of its own for each scenario; this one is for a script that hangs.
-const SCRIPT_LIMIT: Duration = Duration::from_secs(100);
-
 #[tokio::test]
 async fn npm_clients_are_served_in_every_mode() {
     let modes = [
@@ -618,12 +615,7 @@ async fn npm_clients_are_served_in_every_mode() {
         modes.into_iter().fold(Server::builder(), |server, (path, mode)| server.events(path, options(mode)));
     let node = Node::start(server).await;
 
-    let scenarios = Program::node("events.mjs", &["--list"]).finish(SCRIPT_LIMIT).await.lines;
-    let url = format!("ws://{}", node.address);
-    let finished = Program::node("events.mjs", &["--url", &url]).finish(SCRIPT_LIMIT).await;
-    let expected: Vec<_> = scenarios.iter().map(|name| format!("ok {name}")).collect();
-    assert!(!expected.is_empty() && finished.success, "{:#?}", finished.lines);
-    assert_eq!(finished.lines, expected);
+    scenarios::expect_events(&format!("ws://{}", node.address)).await;
 }
 
 #[tokio::test]

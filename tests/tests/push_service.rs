@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokensocket_tests::gateway::Visitor;
 use tokensocket_tests::http::{self, Answer};
 use tokensocket_tests::program::Program;
+use tokensocket_tests::scenarios;
 use tokensocket_tests::site::{Orders, Site};
 use tokensocket_tests::wire::{Client, Framing, Received};
 
@@ -133,4 +134,10 @@ async fn its_sites_are_the_gateways() {
     assert_eq!((answer.status, answer.body.as_str()), (200, "OK"));
     assert_eq!(visitor.event().await, json!(["update_store", "user", { "id": 1 }]));
     assert_eq!(http::get(address, "/healthcheck").await.body, "ok");
+}
+
+#[tokio::test]
+async fn npm_event_clients_are_served_in_every_mode() {
+    let (_program, address) = start().await;
+    scenarios::expect_events(&format!("ws://{address}")).await;
 }
