@@ -197,10 +197,7 @@ impl Course<'_> {
     /// Runs the example, and reads what it prints.
     fn measure(&self, what: &str, more: impl FnOnce(&mut Command)) -> Result<Vec<Figure>, CompareError> {
         let failed = |reason: String| CompareError::Start { name: format!("durable {what}"), reason };
-        // What the one before it left to the system to write is not to be written meanwhile.
-        if !Command::new("sync").status().is_ok_and(|status| status.success()) {
-            return Err(failed("`sync` is needed, so that each begins with a disk that rests".to_owned()));
-        }
+        launch::rest()?;
         let mut command = Command::new(self.program);
         command
             .arg(format!("--seconds={}", self.arguments.seconds))

@@ -74,6 +74,16 @@ pub(super) fn start<T: Send + 'static>(
     Err(CompareError::Start { name: name.to_owned(), reason: reason.to_owned() })
 }
 
+/// Waits until the system has written what was left to it, so that the next server begins with a disk that rests.
+pub(super) fn rest() -> Result<(), CompareError> {
+    let program = "sync".to_owned();
+    match Command::new(&program).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(CompareError::Start { name: program, reason: status.to_string() }),
+        Err(source) => Err(CompareError::Program { program, source }),
+    }
+}
+
 /// The port in a line such as `listening 8080` or `… http://127.0.0.1:8080 …`;
 /// `https://` and `ws://` do as well.
 pub(super) fn port_in(line: &str) -> Option<u16> {

@@ -134,6 +134,7 @@ struct Ground {
 
 impl Ground {
     fn measure(&self, stack: Stack, to: Whom, options: &Options) -> Result<Report, CompareError> {
+        launch::rest()?;
         let folder = self.folder()?;
         let cores = self.cores.as_ref();
         let redis = match stack {

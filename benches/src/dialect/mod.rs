@@ -45,8 +45,13 @@ pub(crate) enum Incoming {
         /// The number of the request that it came of.
         number: u64,
     },
-    /// What waited for a device, which wants this acknowledgement.
-    Batch(u64),
+    /// What waited for a device.
+    Batch {
+        /// What the acknowledgement names.
+        id: u64,
+        /// The numbers of the requests that it came of.
+        numbers: Vec<u64>,
+    },
     /// A sign of life that wants this text in return.
     Heartbeat(&'static str),
     /// An error.

@@ -1,6 +1,8 @@
 //! A device of a push service on Socket.IO: a site's namespace, deliveries that
 //! want an acknowledgement.
 
+use serde_json::Value;
+
 use super::{AUTHENTICATION, Dialect, Incoming, leading_number, refused};
 
 /// The event of every delivery; its first argument is the number of its request.
@@ -41,11 +43,17 @@ impl Push {
         let id = leading_number(id)?;
         let named = arguments.strip_prefix(b"[\"")?;
         if named.starts_with(b"_batch") {
-            return Some(Incoming::Batch(id));
+            return Some(Incoming::Batch { id, numbers: numbers_in(arguments)? });
         }
         let number = leading_number(named.strip_prefix(EVENT.as_bytes())?)?;
         Some(Incoming::Delivery { id, number })
     }
+}
+
+/// The numbers of the requests in a batch.
+fn numbers_in(batch: &[u8]) -> Option<Vec<u64>> {
+    let (_, events): (&str, Vec<Vec<Value>>) = serde_json::from_slice(batch).ok()?;
+    Some(events.iter().filter_map(|event| event.get(1)?.as_u64()).collect())
 }
 
 impl Dialect for Push {
@@ -102,8 +110,8 @@ mod tests {
             read(r#"42/newsite,17["update_store",100000000042,"x"]"#),
             [Incoming::Delivery { id: 17, number: 100_000_000_042 }]
         );
-        let batch = r#"42/newsite,3["_batch",[["update_store",1]]]"#;
-        assert_eq!(read(batch), [Incoming::Batch(3)]);
+        let batch = r#"42/newsite,3["_batch",[["update_store",1,"x"],["update_store",2,"x"]]]"#;
+        assert_eq!(read(batch), [Incoming::Batch { id: 3, numbers: vec![1, 2] }]);
         assert_eq!(read(r#"42/other,17["update_store",1]"#), [Incoming::Other]);
         assert!(matches!(read(r#"44/newsite,{"message":"no"}"#)[..], [Incoming::Refused(_)]));
         assert_eq!(push.acknowledge(17), "43/newsite,17[]");

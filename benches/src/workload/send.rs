@@ -113,7 +113,11 @@ async fn take(mut connection: Connection<Push>, dialect: Push, flight: Rc<Flight
                     unsent |= !flight.land(number);
                     outgoing.text(&dialect.acknowledge(id));
                 }
-                Incoming::Batch(id) => outgoing.text(&dialect.acknowledge(id)),
+                // Sent to a device that had connected, but was still looking for what waits.
+                Incoming::Batch { id, numbers } => {
+                    unsent |= !numbers.into_iter().all(|number| flight.land(number));
+                    outgoing.text(&dialect.acknowledge(id));
+                }
                 _ => {}
             })
             .await?;
