@@ -81,6 +81,10 @@ pub enum AuthenticateError {
     /// This user may not connect: status 403, `{"error":"Forbidden"}`.
     #[error("Forbidden")]
     Forbidden,
+    /// The same with a message of its own. Clients that ask by JSONP, which see no status, still read `Forbidden` in
+    /// `error`, and the message in `message`.
+    #[error("{0}")]
+    Denied(String),
     /// The question could not be answered: status 500 and this message.
     #[error("{0}")]
     Failed(String),

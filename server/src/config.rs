@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::channels::Channels;
+use crate::drain::Drain;
 
 /// Limits of one server. Each has a setter of the same name on [`crate::ServerBuilder`].
 #[derive(Debug, Clone)]
@@ -25,12 +26,15 @@ pub(crate) struct Config {
     pub(crate) close_timeout: Duration,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) reconnect_spread: Duration,
+    pub(crate) drain: Drain,
     pub(crate) device_ttl: Duration,
     pub(crate) ping: bool,
     pub(crate) channels: Arc<Channels>,
     pub(crate) key_window: Duration,
     pub(crate) max_history: usize,
     pub(crate) store_timeout: Duration,
+    pub(crate) node_name: Option<Arc<str>>,
+    pub(crate) node_heartbeat: Duration,
 }
 
 impl Config {
@@ -39,7 +43,7 @@ impl Config {
         let shortest = self
             .auth_timeout
             .into_iter()
-            .chain([self.heartbeat, self.close_timeout, self.shutdown_timeout])
+            .chain([self.heartbeat, self.close_timeout, self.shutdown_timeout, self.node_heartbeat])
             .min()
             .unwrap_or(self.heartbeat);
         (shortest / 8).clamp(Duration::from_millis(5), Duration::from_millis(250))
@@ -64,12 +68,15 @@ impl Default for Config {
             close_timeout: Duration::from_secs(5),
             shutdown_timeout: Duration::from_secs(10),
             reconnect_spread: Duration::from_secs(5),
+            drain: Drain::at_once(),
             device_ttl: Duration::from_hours(1),
             ping: true,
             channels: Arc::default(),
             key_window: Duration::from_mins(5),
             max_history: 1000,
             store_timeout: Duration::from_secs(5),
+            node_name: None,
+            node_heartbeat: Duration::from_secs(3),
         }
     }
 }

@@ -44,6 +44,12 @@ pub enum BuildError {
     /// The broker could not start.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    /// A store could not start.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The node has no name.
+    #[error("the operating system gave no randomness for the node's name: {0}")]
+    NoRandomness(#[source] std::io::Error),
 }
 
 /// Why a publication was not accepted.
@@ -62,6 +68,17 @@ pub enum PublishError {
     /// The broker did not take it.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+}
+
+impl From<PublishError> for RpcError {
+    fn from(error: PublishError) -> Self {
+        let code = match error {
+            PublishError::InvalidChannel(_) | PublishError::InvalidKey => ErrorCode::BadRequest,
+            PublishError::NotJson(_) => ErrorCode::Internal,
+            PublishError::Broker(error) => return error.into(),
+        };
+        Self::text(error.to_string()).with_code(code)
+    }
 }
 
 /// Why a channel's history cannot be read.
@@ -134,6 +151,18 @@ pub enum DeliverError {
     Store(#[from] StoreError),
 }
 
+impl From<DeliverError> for RpcError {
+    fn from(error: DeliverError) -> Self {
+        let code = match error {
+            DeliverError::InvalidEvent | DeliverError::InvalidKey => ErrorCode::BadRequest,
+            DeliverError::NotJson(_) => ErrorCode::Internal,
+            DeliverError::Store(StoreError::TooLarge { .. }) => ErrorCode::TooLarge,
+            DeliverError::Store(_) => ErrorCode::Overloaded,
+        };
+        Self::text(error.to_string()).with_code(code)
+    }
+}
+
 /// Why a socket does not follow a channel.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -150,6 +179,9 @@ pub enum SubscribeError {
     /// The socket was taken off the channel before it had joined.
     #[error("the socket was taken off the channel before it had joined")]
     Left,
+    /// The socket is on another node, or on none.
+    #[error(transparent)]
+    Reach(#[from] ReachError),
     /// The broker did not take it.
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -162,6 +194,7 @@ impl From<SubscribeError> for RpcError {
             SubscribeError::TooManyChannels(_) => ErrorCode::RateLimited,
             SubscribeError::Closed | SubscribeError::Left => ErrorCode::Cancelled,
             SubscribeError::Broker(error) => return error.into(),
+            SubscribeError::Reach(error) => return error.into(),
         };
         Self::text(error.to_string()).with_code(code)
     }
@@ -175,6 +208,65 @@ impl From<BrokerError> for RpcError {
             _ => ErrorCode::Overloaded,
         };
         Self::text(error.to_string()).with_code(code)
+    }
+}
+
+/// Why something was not done to a socket that may be on any node.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReachError {
+    /// The text is no channel name.
+    #[error(transparent)]
+    InvalidChannel(#[from] InvalidChannel),
+    /// The value cannot be JSON.
+    #[error("the message is not JSON: {0}")]
+    NotJson(#[from] serde_json::Error),
+    /// It is connected to no node that is known.
+    #[error("no such socket is connected")]
+    NoSuchSocket,
+    /// Its node went before it answered: whether it was done is not known.
+    #[error("the socket's node is gone; whether it was done before is not known")]
+    NodeGone,
+    /// Its node did not answer in time: whether it was done is not known.
+    #[error("the socket's node did not answer in time; whether it was done is not known")]
+    Timeout,
+    /// Its node runs a version that cannot do this. Try again when all nodes run the same.
+    #[error("the socket's node runs another version, which cannot do this")]
+    NotUnderstood,
+    /// Too much is under way between nodes. Try again later.
+    #[error("too much is under way between nodes: try again later")]
+    Overloaded,
+    /// The broker did not take the question.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// Its node could not do it.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<ReachError> for RpcError {
+    fn from(error: ReachError) -> Self {
+        let code = match error {
+            ReachError::InvalidChannel(_) | ReachError::NotJson(_) => ErrorCode::BadRequest,
+            ReachError::NoSuchSocket => ErrorCode::NotFound,
+            ReachError::NodeGone => ErrorCode::Cancelled,
+            ReachError::Timeout => ErrorCode::Timeout,
+            ReachError::NotUnderstood | ReachError::Overloaded => ErrorCode::Overloaded,
+            ReachError::Failed(_) => ErrorCode::Internal,
+            ReachError::Broker(error) => return error.into(),
+        };
+        Self::text(error.to_string()).with_code(code)
+    }
+}
+
+impl From<PublishError> for ReachError {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::InvalidChannel(error) => Self::InvalidChannel(error),
+            PublishError::NotJson(error) => Self::NotJson(error),
+            PublishError::Broker(error) => Self::Broker(error),
+            PublishError::InvalidKey => Self::Failed(error.to_string()),
+        }
     }
 }
 
@@ -200,6 +292,9 @@ pub enum CallError {
     /// The argument or the answer is not of the type asked for.
     #[error("the value has another shape: {0}")]
     Shape(#[from] serde_json::Error),
+    /// The socket is on another node, or on none.
+    #[error(transparent)]
+    Reach(#[from] ReachError),
 }
 
 impl From<CallError> for RpcError {
@@ -211,6 +306,7 @@ impl From<CallError> for RpcError {
             CallError::TooManyCalls => ErrorCode::Overloaded,
             CallError::Unsupported => ErrorCode::NotFound,
             CallError::Shape(_) => ErrorCode::Internal,
+            CallError::Reach(error) => return error.into(),
         };
         Self::text(error.to_string()).with_code(code)
     }

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokensocket_protocol::RawJson;
 
 /// The longest user id or name of a room, in bytes.
@@ -32,7 +32,39 @@ struct Known {
     wrong: Option<String>,
 }
 
+/// The same as it is kept outside of this process.
+#[derive(Serialize, Deserialize)]
+struct Portable {
+    data: RawJson,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rooms: Vec<Arc<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    public: Option<RawJson>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    passing: bool,
+}
+
 impl Identity {
+    /// All of it as JSON, for a token store whose engine keeps bytes.
+    pub fn to_json(&self) -> Vec<u8> {
+        let known = self.known.as_deref().cloned().unwrap_or_default();
+        let Known { user, rooms, public, passing, .. } = known;
+        let portable = Portable { data: self.data().clone(), user, rooms, public, passing };
+        // Text, and JSON that is there already: nothing of it can fail.
+        serde_json::to_vec(&portable).unwrap_or_default()
+    }
+
+    /// Reads what [`to_json`](Self::to_json) wrote.
+    pub fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
+        let Portable { data, user, rooms, public, passing } = serde_json::from_slice(json)?;
+        let known = Known { user, rooms, public, passing, wrong: None };
+        let says_nothing =
+            known.user.is_none() && known.rooms.is_empty() && known.public.is_none() && !passing;
+        Ok(Self { data: Ok(data), known: (!says_nothing).then(|| Arc::new(known)) })
+    }
+
     /// Keeps `data`. A value that cannot be JSON makes the token request fail with status 500.
     pub fn new<T: Serialize>(data: T) -> Self {
         let data = RawJson::new(&data).map(|data| data.compact());
@@ -156,6 +188,20 @@ mod tests {
         assert_eq!(identity.room_names().iter().map(|room| &**room).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(identity.public_part().as_str(), r#"["Ann"]"#);
         assert_eq!(identity.check(), Ok(()));
+    }
+
+    #[test]
+    fn is_the_same_after_it_was_kept_elsewhere() {
+        let all = [
+            Identity::anonymous(),
+            Identity::new(["data"]).user("8").rooms(["a", "b"]).public(["Ann"]),
+            Identity::new(1).user("guest").passing(),
+        ];
+        for identity in all {
+            let read = Identity::from_json(&identity.to_json()).unwrap();
+            assert_eq!(format!("{read:?}"), format!("{identity:?}"));
+        }
+        assert!(Identity::from_json(b"{}").is_err());
     }
 
     #[test]

@@ -52,8 +52,10 @@ mod config;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod delivery;
+mod drain;
 #[cfg(feature = "embedded")]
 mod embedded;
+mod engine;
 mod error;
 #[cfg(feature = "events")]
 pub mod events;
@@ -62,8 +64,14 @@ mod history;
 mod http;
 mod hub;
 mod identity;
+mod metrics;
+#[cfg(feature = "nats")]
+mod nats;
 mod node;
+mod node_id;
 mod presence;
+#[cfg(feature = "redis")]
+mod redis;
 mod rpc;
 mod server;
 mod session;
@@ -77,22 +85,24 @@ mod transport;
 
 pub use access::{AuthenticateError, Filtered, TokenRequest};
 pub use broker::{
-    Broker, BrokerError, BrokerHandler, Control, Key, MemoryBroker, Publication, Publish, Published,
+    Broker, BrokerError, BrokerHandler, Control, Gap, Key, MemoryBroker, Publication, Publish, Published,
 };
 pub use builder::ServerBuilder;
 pub use channels::ChannelOptions;
 pub use delivery::{
-    Acknowledge, Appended, Arrival, Arrived, DeliverOptions, Delivered, Device, DeviceStore, Entry, Expired,
-    MemoryDeviceStore, Message, QueueCounts, QueueLimits, Queued, Resync, ResyncReason, To,
+    Acknowledge, Appended, Arrival, Arrived, DeliverOptions, Delivered, Device, DeviceHandler, DeviceStore,
+    Entry, Expired, MemoryDeviceStore, Message, QueueCounts, QueueLimits, Queued, Resync, ResyncReason, To,
 };
+pub use drain::Drain;
 #[cfg(feature = "embedded")]
 pub use embedded::{
     Damage, Durability, EmbeddedBroker, EmbeddedDeviceStore, EmbeddedError, EmbeddedOptions, EmbeddedStore,
     Lost, OpenReport,
 };
+pub use engine::{Engine, EngineStatus, Outage};
 pub use error::{
-    BuildError, CallError, DeliverError, HistoryError, IssueError, PresenceError, PublishError, ServeError,
-    SubscribeError,
+    BuildError, CallError, DeliverError, HistoryError, IssueError, PresenceError, PublishError, ReachError,
+    ServeError, SubscribeError,
 };
 pub use history::{History, HistoryPage, HistoryQuery, Kept, keys, log};
 pub use http::body::ResponseBody;
@@ -102,12 +112,25 @@ pub use http::listener::Listener;
 pub use http::service::SocketIoService;
 pub use http::service::{RemoteAddress, TokenSocketService};
 pub use identity::Identity;
+#[cfg(feature = "nats")]
+pub use nats::{
+    Nats, NatsBroker, NatsDeviceStore, NatsError, NatsOptions, NatsPresenceStore, NatsReplicaOptions,
+    NatsTokenStore,
+};
 pub use node::NodeCounts;
+pub use node::peers::{
+    ChannelInfo, ChannelQuery, Listed, NodeInfo, OutgoingTo, SocketQuery, Surveyed, Totals,
+};
+pub use node_id::{InvalidNodeId, NodeId};
 pub use presence::{Change, Counts, Member, MemoryPresenceStore, Presence, PresenceStore};
+#[cfg(feature = "redis")]
+pub use redis::{
+    Redis, RedisBroker, RedisDeviceStore, RedisError, RedisOptions, RedisPresenceStore, RedisTokenStore,
+};
 pub use rpc::auth::Auth;
-pub use server::{PublishOptions, Server};
+pub use server::{PublishOptions, Server, Survey};
 pub use socket::outgoing::Outgoing;
-pub use socket::{Socket, SocketId, Waiting};
+pub use socket::{Socket, SocketId, SocketInfo, Waiting};
 pub use store::StoreError;
 pub use timestamp::Timestamp;
 pub use token::{MemoryTokenStore, TokenStore, TokenStoreError};

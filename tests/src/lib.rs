@@ -13,20 +13,26 @@
     reason = "a test stops at what it does not expect"
 )]
 
+pub mod balancer;
+pub mod bus;
 pub mod device;
+pub mod engine;
 pub mod gate;
 pub mod gateway;
 pub mod http;
 pub mod keeper;
+pub mod ledger;
 pub mod limit;
 pub mod native;
+pub mod netns;
 pub mod node;
+pub mod nodes;
 pub mod open_files;
 pub mod packets;
 pub mod polling;
+pub mod process;
 pub mod program;
 pub mod proxy;
-pub mod redis;
 pub mod scenarios;
 pub mod site;
 pub mod sockjs;

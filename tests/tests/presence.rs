@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokensocket_server::{
     Broker, BrokerError, BrokerHandler, Change, Channel, ChannelOptions, Control, Counts, History,
-    HistoryPage, HistoryQuery, Member, MemoryBroker, MemoryPresenceStore, Presence, PresenceError,
+    HistoryPage, HistoryQuery, Member, MemoryBroker, MemoryPresenceStore, NodeId, Presence, PresenceError,
     PresenceStore, Publish, Published, RawJson, RpcError, ServerBuilder, Socket, StoreError, Timestamp,
 };
 use tokensocket_tests::device::{builder, connect_with, internal};
@@ -230,8 +230,8 @@ struct SlowBroker {
 }
 
 impl Broker for SlowBroker {
-    fn start(&self, handler: Weak<dyn BrokerHandler>) -> Result<(), BrokerError> {
-        self.inner.start(handler)
+    fn start(&self, node: NodeId, handler: Weak<dyn BrokerHandler>) -> Result<(), BrokerError> {
+        self.inner.start(node, handler)
     }
 
     fn publish(&self, publish: Publish) -> BoxFuture<'_, Result<Published, BrokerError>> {

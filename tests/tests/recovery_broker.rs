@@ -10,8 +10,8 @@ use futures_util::future::{BoxFuture, pending, ready};
 use serde_json::{Value, json};
 use tokensocket_server::{
     Broker, BrokerError, BrokerHandler, Channel, ChannelOptions, Control, Epoch, Filtered, History,
-    HistoryPage, HistoryQuery, Position, Publication, Publish, Published, RawJson, ServerBuilder, StoreError,
-    SubscribeError, Timestamp,
+    HistoryPage, HistoryQuery, NodeId, Position, Publication, Publish, Published, RawJson, ServerBuilder,
+    StoreError, SubscribeError, Timestamp,
 };
 use tokensocket_tests::limit::until;
 use tokensocket_tests::node::{Node, builder};
@@ -96,7 +96,7 @@ impl Puppet {
 }
 
 impl Broker for Puppet {
-    fn start(&self, handler: Weak<dyn BrokerHandler>) -> Result<(), BrokerError> {
+    fn start(&self, _: NodeId, handler: Weak<dyn BrokerHandler>) -> Result<(), BrokerError> {
         assert!(self.0.handler.set(handler).is_ok());
         Ok(())
     }
@@ -164,13 +164,18 @@ async fn followers_are_told_of_a_hole_or_a_new_epoch_before_what_comes_after_it(
             client.subscribe("news").await;
             clients.push(client);
         }
-        for (epoch, offset) in [("a", 5), ("a", 7), ("b", 1), ("b", 2)] {
+        for (epoch, offset) in [("a", 5), ("a", 7)] {
             broker.bring(epoch, offset);
         }
         for client in &mut clients {
             client.expect(publication(5)).await;
             client.expect(told_break("a", 6)).await;
             client.expect(publication(7)).await;
+        }
+        for (epoch, offset) in [("b", 1), ("b", 2)] {
+            broker.bring(epoch, offset);
+        }
+        for client in &mut clients {
             client.expect(told_break("b", 0)).await;
             client.expect(publication(1)).await;
             client.expect(publication(2)).await;

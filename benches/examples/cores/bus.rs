@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use tokensocket_server::{
-    Broker, BrokerError, BrokerHandler, Channel, Control, History, HistoryPage, HistoryQuery, Publication,
-    Publish, Published, RawJson, Timestamp,
+    Broker, BrokerError, BrokerHandler, Channel, Control, History, HistoryPage, HistoryQuery, NodeId,
+    Publication, Publish, Published, RawJson, Timestamp,
 };
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -68,7 +68,7 @@ impl Seat {
 }
 
 impl Broker for Seat {
-    fn start(&self, handler: Weak<dyn BrokerHandler>) -> Result<(), BrokerError> {
+    fn start(&self, _: NodeId, handler: Weak<dyn BrokerHandler>) -> Result<(), BrokerError> {
         let queued = self.queued.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut queued =
             queued.ok_or_else(|| BrokerError::Unavailable("a seat is for one server".to_owned()))?;

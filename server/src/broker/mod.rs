@@ -7,6 +7,7 @@
 //! History lives here, because to append a publication and to publish it must be one step: then everybody sees
 //! one order, and positions follow it.
 
+mod control;
 mod memory;
 
 use std::sync::{Arc, Weak};
@@ -14,11 +15,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
-use tokensocket_protocol::{Channel, Close, Pattern, Position, RawJson};
+use tokensocket_protocol::{Channel, Pattern, Position, RawJson};
 
 use crate::history::{History, HistoryPage, HistoryQuery};
+use crate::node_id::NodeId;
 use crate::timestamp::Timestamp;
 
+pub use control::Control;
 pub use memory::MemoryBroker;
 
 /// One message on one channel.
@@ -65,28 +68,13 @@ pub struct Published {
     pub duplicate: bool,
 }
 
-/// What one node tells all nodes.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Control {
-    /// Every socket leaves this channel.
-    UnsubscribeAll(Channel),
-    /// A message to sockets, whether they follow the channel or not.
-    Emit {
-        /// The users whose sockets get it; `None` for every socket that has authenticated.
-        users: Option<Vec<Arc<str>>>,
-        /// The channel it comes on.
-        channel: Channel,
-        /// What it says.
-        message: RawJson,
-    },
-    /// Every socket of these users closes.
-    Disconnect {
-        /// Their ids.
-        users: Vec<Arc<str>>,
-        /// How.
-        close: Close,
-    },
+/// Where publications may have been missed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gap {
+    /// On every channel that this node follows.
+    All,
+    /// On these.
+    Channels(Vec<Channel>),
 }
 
 /// Carries publications between nodes.
@@ -109,8 +97,8 @@ pub enum Control {
 ///   never silence.
 /// - Nothing in here blocks or panics; work in the background belongs to the broker and ends with it.
 pub trait Broker: Send + Sync + 'static {
-    /// Begins to deliver to `handler`. Called once, before all else.
-    fn start(&self, handler: Weak<dyn BrokerHandler>) -> Result<(), BrokerError>;
+    /// Begins to deliver to `handler`, which is `node`'s. Called once, before all else.
+    fn start(&self, node: NodeId, handler: Weak<dyn BrokerHandler>) -> Result<(), BrokerError>;
 
     /// Publishes to every node that follows the channel.
     fn publish(&self, publish: Publish) -> BoxFuture<'_, Result<Published, BrokerError>>;
@@ -130,6 +118,26 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Tells every node, this one included.
     fn control(&self, control: Control) -> BoxFuture<'_, Result<(), BrokerError>>;
+
+    /// Whether there may be other nodes. Where there are none, a node says nothing of itself.
+    fn has_others(&self) -> bool {
+        true
+    }
+
+    /// Tells one other node. Resolves when it is on its way: whether that node is there is not known. By default there
+    /// are no others.
+    fn tell(&self, node: NodeId, control: Control) -> BoxFuture<'_, Result<(), BrokerError>> {
+        let _ = control;
+        ready(Err(BrokerError::NoSuchNode(node))).boxed()
+    }
+
+    /// Tells all *other* nodes that follow the channel; they get it by
+    /// [`handle_announcement`](BrokerHandler::handle_announcement), in order as far as they get it: one that is lost is
+    /// not sent again. By default there are no others.
+    fn announce(&self, channel: &Channel, announcement: RawJson) -> BoxFuture<'_, Result<(), BrokerError>> {
+        let _ = (channel, announcement);
+        ready(Ok(())).boxed()
+    }
 
     /// This node follows the channel. It may do so already; then the future is ready, or waits with those
     /// before it.
@@ -175,6 +183,17 @@ pub trait BrokerHandler: Send + Sync {
     /// Another node, or this one, says so.
     fn handle_control(&self, control: Control);
 
+    /// Another node says so to all that follow the channel.
+    fn handle_announcement(&self, channel: &Channel, announcement: &RawJson) {
+        let _ = (channel, announcement);
+    }
+
+    /// Publications may not have come, since the engine could not be reached, or said so. Called when this node follows
+    /// its channels there again.
+    fn handle_gap(&self, gap: Gap) {
+        let _ = gap;
+    }
+
     /// Whether this node follows the channel now, so that a broker does not forget its history: its followers
     /// would see another epoch though nothing was lost. Not to be asked while the broker holds a lock.
     fn follows(&self, _: &Channel) -> bool {
@@ -195,6 +214,9 @@ pub enum BrokerError {
     /// A bound of the broker is reached. Try again later.
     #[error("the broker holds as many {0} as it may")]
     TooMany(&'static str),
+    /// No node of this name is known.
+    #[error("node {0} is not there")]
+    NoSuchNode(NodeId),
     /// Where the broker keeps its history.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),

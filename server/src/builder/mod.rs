@@ -2,6 +2,7 @@
 
 mod channels;
 mod delivery;
+mod engine;
 #[cfg(feature = "events")]
 mod events;
 mod presence;
@@ -22,12 +23,14 @@ use crate::broker::{Broker, MemoryBroker};
 use crate::channels::ChannelOptions;
 use crate::config::Config;
 use crate::delivery::{DeviceStore, MemoryDeviceStore};
+use crate::drain::Drain;
 use crate::error::BuildError;
 use crate::http::Http;
 use crate::http::cors::AllowedOrigins;
 use crate::http::sockjs::Endpoint;
 use crate::identity::Identity;
-use crate::node::Node;
+use crate::node::{Node, SharedStores};
+use crate::node_id::NodeId;
 use crate::presence::{MemoryPresenceStore, PresenceStore};
 use crate::rpc::router::Router;
 use crate::rpc::routes::Routes;
@@ -46,6 +49,7 @@ pub struct ServerBuilder {
     actions: Actions<Socket>,
     routes: Option<Routes>,
     state: StateMap,
+    node_id: Option<NodeId>,
     tokens: Box<dyn TokenStore>,
     broker: Box<dyn Broker>,
     devices: Box<dyn DeviceStore>,
@@ -68,6 +72,7 @@ impl ServerBuilder {
             actions: Actions::new(),
             routes: None,
             state: StateMap::default(),
+            node_id: None,
             tokens: Box::new(MemoryTokenStore::default()),
             broker: Box::new(MemoryBroker::default()),
             devices: Box::new(MemoryDeviceStore::default()),
@@ -353,7 +358,14 @@ impl ServerBuilder {
         self
     }
 
-    /// Over how long the clients of a server that shuts down are told to spread their return. Default 5 s.
+    /// How fast [`Server::shutdown`] closes connections. Default: all at once.
+    pub fn drain(mut self, drain: Drain) -> Self {
+        self.config.drain = drain;
+        self
+    }
+
+    /// Over how long the clients of a server that shuts down are told to spread their return. Default 5 s; 250 ms at
+    /// most where its connections are closed at a pace ([`ServerBuilder::drain`]).
     pub fn reconnect_spread(mut self, spread: Duration) -> Self {
         self.config.reconnect_spread = spread;
         self
@@ -368,8 +380,14 @@ impl ServerBuilder {
         self.check_limits()?;
         self.take_channels()?;
         self.actions.check(&self.state)?;
-        let node =
-            Node::new(self.config, self.access, self.tokens, self.broker, self.devices, self.presence)?;
+        let id = self.node_id.map_or_else(NodeId::random, Ok).map_err(BuildError::NoRandomness)?;
+        let shared = SharedStores {
+            tokens: self.tokens,
+            broker: self.broker,
+            devices: self.devices,
+            presence: self.presence,
+        };
+        let node = Node::new(id, self.config, self.access, shared)?;
         let handle = ServerHandle::default();
         self.state.insert(handle.clone());
         let router = Router::new(self.actions, self.routes, self.state);
@@ -384,7 +402,8 @@ impl ServerBuilder {
         #[cfg(feature = "socketio")]
         let socketio = self.socketio.map(|(options, root)| {
             let node = &shared.node;
-            let io = crate::socketio::SocketIo::with(options, node.tasks.clone(), node.stop.clone());
+            let (tasks, stop, last) = (node.tasks.clone(), node.stop.clone(), node.last.clone());
+            let io = crate::socketio::SocketIo::with(options, tasks, stop, last);
             io.offer_by_token("/", root, node);
             io
         });
@@ -441,6 +460,7 @@ impl ServerBuilder {
             ("rpc_timeout", config.rpc_timeout.is_zero()),
             ("max_history", config.max_history == 0),
             ("store_timeout", config.store_timeout.is_zero()),
+            ("node_heartbeat", config.node_heartbeat < Duration::from_millis(10)),
         ];
         let sockjs = self.services.iter().map(|(_, options, _)| options).chain([&self.sockjs]);
         let of_sockjs = sockjs.flat_map(|options| {

@@ -5,15 +5,17 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokensocket_protocol::{Channel, Pattern, Position, RawJson};
 
 use crate::broker::{Broker, BrokerError, BrokerHandler, Control, Key, Publication, Publish, Published};
 use crate::history::{History, HistoryPage, HistoryQuery};
+use crate::node_id::NodeId;
 use crate::timestamp::Timestamp;
 
 /// The moment at which the suite begins.
-const START: Timestamp = Timestamp(1_700_000_000_000);
+pub(super) const START: Timestamp = Timestamp(1_700_000_000_000);
 
 /// How long a broker may take to bring what was published.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -31,6 +33,7 @@ pub async fn broker<B: Broker>(make: impl Fn() -> B) {
     history_is_bounded(Bench::new(make())).await;
     an_empty_channel_has_a_place(Bench::new(make())).await;
     a_key_is_one_publication(Bench::new(make())).await;
+    what_is_published_together_keeps_its_order(Bench::new(make())).await;
     many_publishers_are_in_one_order(Bench::new(make())).await;
     one_key_from_many_is_one_publication(Bench::new(make())).await;
     what_the_handler_was_given_can_be_read(Bench::new(make())).await;
@@ -41,10 +44,11 @@ pub async fn broker<B: Broker>(make: impl Fn() -> B) {
 
 /// A node, as a broker sees it.
 #[derive(Default)]
-struct Node {
-    came: Mutex<Vec<Publication>>,
-    broadcasts: Mutex<Vec<RawJson>>,
-    controls: Mutex<Vec<Control>>,
+pub(super) struct Node {
+    pub(super) came: Mutex<Vec<Publication>>,
+    pub(super) broadcasts: Mutex<Vec<RawJson>>,
+    pub(super) controls: Mutex<Vec<Control>>,
+    pub(super) announcements: Mutex<Vec<(Channel, RawJson)>>,
     follows: Mutex<bool>,
     /// Reads whenever something comes.
     reads: Mutex<Option<Reads>>,
@@ -68,36 +72,40 @@ impl BrokerHandler for Node {
         self.controls.lock().push(control);
     }
 
+    fn handle_announcement(&self, channel: &Channel, announcement: &RawJson) {
+        self.announcements.lock().push((channel.clone(), announcement.clone()));
+    }
+
     fn follows(&self, _: &Channel) -> bool {
         *self.follows.lock()
     }
 }
 
 /// A broker that has begun.
-struct Bench<B> {
-    broker: Arc<B>,
-    node: Arc<Node>,
+pub(super) struct Bench<B> {
+    pub(super) broker: Arc<B>,
+    pub(super) node: Arc<Node>,
 }
 
-fn channel(name: &str) -> Channel {
+pub(super) fn channel(name: &str) -> Channel {
     Channel::new(name).unwrap_or_else(|_| unreachable!("this name is fine"))
 }
 
-fn kept() -> History {
+pub(super) fn kept() -> History {
     History::new(100, Duration::from_mins(1))
 }
 
-fn publish(name: &str, message: u64, history: Option<History>) -> Publish {
+pub(super) fn publish(name: &str, message: u64, history: Option<History>) -> Publish {
     let message = RawJson::new(&message).unwrap_or_default();
     Publish { channel: channel(name), message, history, key: None, at: START }
 }
 
-fn with_key(mut publish: Publish, key: &str) -> Publish {
+pub(super) fn with_key(mut publish: Publish, key: &str) -> Publish {
     publish.key = Some(Key { text: key.into(), window: Duration::from_mins(1) });
     publish
 }
 
-fn number(message: &RawJson) -> u64 {
+pub(super) fn number(message: &RawJson) -> u64 {
     message.parse().unwrap_or(u64::MAX)
 }
 
@@ -107,18 +115,23 @@ fn offsets(page: &HistoryPage) -> Vec<u64> {
 
 impl<B: Broker> Bench<B> {
     fn new(broker: B) -> Self {
+        Self::of(broker, 1)
+    }
+
+    /// A node with this number.
+    pub(super) fn of(broker: B, id: u64) -> Self {
         let node = Arc::new(Node::default());
         let handler = Arc::downgrade(&node) as Weak<dyn BrokerHandler>;
-        assert!(broker.start(handler).is_ok(), "a broker starts");
+        assert!(broker.start(NodeId::from_number(id), handler).is_ok(), "a broker starts");
         Self { broker: Arc::new(broker), node }
     }
 
-    async fn follow(&self, name: &str) {
+    pub(super) async fn follow(&self, name: &str) {
         let told = self.broker.subscribe(&channel(name)).await;
         assert!(told.is_ok(), "a channel can be followed: {told:?}");
     }
 
-    async fn publish(&self, publish: Publish) -> Published {
+    pub(super) async fn publish(&self, publish: Publish) -> Published {
         match self.broker.publish(publish).await {
             Ok(published) => published,
             Err(error) => panic!("a publication is accepted: {error}"),
@@ -134,7 +147,7 @@ impl<B: Broker> Bench<B> {
         last.unwrap_or_else(|| panic!("a publication on a channel with history has a position"))
     }
 
-    async fn read_at(
+    pub(super) async fn read_at(
         &self,
         name: &str,
         history: &History,
@@ -152,7 +165,7 @@ impl<B: Broker> Bench<B> {
     }
 
     /// Waits until so many publications came, and a moment for one too many.
-    async fn came(&self, count: usize) -> Vec<Publication> {
+    pub(super) async fn came(&self, count: usize) -> Vec<Publication> {
         self.wait("publications", || self.node.came.lock().len() >= count).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
         let came = self.node.came.lock().clone();
@@ -160,7 +173,7 @@ impl<B: Broker> Bench<B> {
         came
     }
 
-    async fn wait(&self, what: &str, condition: impl Fn() -> bool) {
+    pub(super) async fn wait(&self, what: &str, condition: impl Fn() -> bool) {
         let waiting = async {
             while !condition() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -265,6 +278,22 @@ async fn a_key_is_one_publication<B: Broker>(bench: Bench<B>) {
     assert!(!bench.publish(late).await.duplicate, "within its window");
     let numbers: Vec<_> = bench.came(4).await.iter().map(|came| number(&came.message)).collect();
     assert_eq!(numbers.iter().filter(|n| [1, 3, 4, 6].contains(*n)).count(), 4, "{numbers:?}");
+}
+
+async fn what_is_published_together_keeps_its_order<B: Broker>(bench: Bench<B>) {
+    const MANY: u64 = 1000;
+    bench.follow("a").await;
+    let history = History::new(2000, Duration::from_mins(1));
+    // None of them waits for another.
+    let together = (0..MANY).map(|n| bench.publish(publish("a", n, Some(history.clone()))));
+    let published = join_all(together).await;
+    for (n, published) in (0..MANY).zip(&published) {
+        let offset = published.position.as_ref().map(|position| position.offset);
+        assert_eq!(offset, Some(n + 1), "kept in the order in which they were begun");
+    }
+    let came = bench.came(usize::try_from(MANY).unwrap()).await;
+    let numbers: Vec<_> = came.iter().map(|publication| number(&publication.message)).collect();
+    assert_eq!(numbers, (0..MANY).collect::<Vec<_>>(), "and they come in it");
 }
 
 async fn many_publishers_are_in_one_order<B: Broker>(bench: Bench<B>) {

@@ -7,8 +7,12 @@
 
 mod broker;
 mod devices;
+mod nodes;
 mod presence;
+mod tokens;
 
 pub use broker::broker;
 pub use devices::{devices, devices_kept};
+pub use nodes::broker_nodes;
 pub use presence::presence;
+pub use tokens::{tokens, tokens_shared};

@@ -37,12 +37,21 @@ struct Place {
     next: u64,
     /// The last `seq` that is known to have been appended.
     known: u64,
-    /// A resync was sent while the store was read: what was read may be what it cleared.
+    /// A resync was sent while the store was read, so that what was read may be what it cleared; or something may have
+    /// been appended since it was read.
     is_stale: bool,
-    /// The resyncs that were sent, in that order, the latest of those that the device was not said to know.
-    resynced: Vec<u64>,
+    /// The resyncs that were sent, in that order: the latest of them.
+    resynced: Vec<Sent>,
     /// Resyncs of before the device was greeted.
     waiting: Vec<Resync>,
+}
+
+/// A resync that was sent.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    number: u64,
+    /// The device said that it knows.
+    is_known: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +84,7 @@ pub(crate) enum Acknowledged {
 
 /// Whether the caller must read the store.
 #[must_use]
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MustRead(pub(crate) bool);
 
 /// What became of what was read.
@@ -184,6 +193,34 @@ impl Cursor {
         }
     }
 
+    /// An entry was appended which the caller does not have: it is read unless it was sent.
+    pub(crate) fn look(&self, seq: u64) -> MustRead {
+        let place = &mut *self.place.lock();
+        place.known = place.known.max(seq);
+        let is_missing = place.stage == Stage::Live && seq >= place.next;
+        if is_missing {
+            place.stage = Stage::Reading;
+        }
+        MustRead(is_missing)
+    }
+
+    /// Entries may have been appended of which nobody knows here: whatever there is is read.
+    pub(crate) fn look_anew(&self) -> MustRead {
+        let place = &mut *self.place.lock();
+        match place.stage {
+            Stage::Live => {
+                place.stage = Stage::Reading;
+                MustRead(true)
+            }
+            Stage::Reading => {
+                // Whoever reads may have read before they were appended.
+                place.is_stale = true;
+                MustRead(false)
+            }
+            Stage::Arriving | Stage::Gone => MustRead(false),
+        }
+    }
+
     /// The queue was cleared up to `last`.
     pub(crate) fn overflowed(&self, socket: &Socket, last: u64, resync: &Resync) {
         let place = &mut *self.place.lock();
@@ -216,8 +253,13 @@ impl Cursor {
             wire::Acknowledge::One(_) | wire::Acknowledge::Batch(_) => None,
             wire::Acknowledge::Resync(number) => {
                 // The one and those that were sent before it have come.
-                let at = place.resynced.iter().position(|&sent| sent == number)?;
-                Some(Acknowledged::Resyncs(place.resynced.drain(..=at).collect()))
+                let at = place.resynced.iter().position(|sent| sent.number == number && !sent.is_known)?;
+                let known = place.resynced[..=at].iter_mut().filter(|sent| !sent.is_known);
+                let numbers = known.map(|sent| {
+                    sent.is_known = true;
+                    sent.number
+                });
+                Some(Acknowledged::Resyncs(numbers.collect()))
             }
         }
     }
@@ -233,13 +275,16 @@ impl Place {
     fn resync(&mut self, socket: &Socket, resync: &Resync) {
         match self.stage {
             Stage::Arriving => self.waiting.push(resync.clone()),
+            // Who told of it may do so twice.
+            Stage::Reading | Stage::Live if self.resynced.iter().any(|sent| sent.number == resync.number) => {
+            }
             Stage::Reading | Stage::Live => {
                 self.is_stale = self.stage == Stage::Reading;
                 if self.resynced.len() == RESYNCED {
                     // The store has it still, and tells it again.
                     self.resynced.remove(0);
                 }
-                self.resynced.push(resync.number);
+                self.resynced.push(Sent { number: resync.number, is_known: false });
                 let Resync { number, event, reason } = resync;
                 socket.say(&socket.dialect().resync(*number, event.as_deref(), *reason));
             }
@@ -251,4 +296,83 @@ impl Place {
 fn delivery(entry: &Entry) -> Delivery<'_> {
     let Message { event, args, .. } = &entry.message;
     Delivery { seq: entry.seq, event, args }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::{Context, Poll, Waker};
+
+    use tokensocket_protocol::{Epoch, RawJson};
+
+    use super::*;
+    use crate::format::Format;
+    use crate::session::outbox::{Limits, Outbox};
+    use crate::socket::SocketId;
+    use crate::socket::tests::Nowhere;
+    use crate::timestamp::Timestamp;
+
+    fn entry(seq: u64) -> Entry {
+        let message = Message { event: "e".into(), args: RawJson::null(), resync: false, key: None };
+        Entry { seq, message, at: Timestamp(0) }
+    }
+
+    /// A cursor that was given the first `last` entries.
+    fn live(last: u64) -> (Socket, Cursor) {
+        let outbox = Outbox::new(Limits { messages: 100, bytes: 10_000 }, None);
+        let socket = Socket::new(SocketId(1), None, Format::Raw, outbox, Arc::new(Nowhere));
+        let device = Device { user: "ann".into(), id: "phone".into() };
+        let cursor = Cursor::new(device, Duration::ZERO, Duration::ZERO);
+        let epoch = Epoch::from_random(1);
+        assert!(cursor.arrived(&socket, &Arrived { epoch, resumed: true, last, resyncs: Vec::new() }));
+        read(&socket, &cursor, 1..=last, MustRead(false));
+        (socket, cursor)
+    }
+
+    /// The store answers that it has these.
+    fn read(socket: &Socket, cursor: &Cursor, seqs: impl IntoIterator<Item = u64>, again: MustRead) {
+        let entries: Vec<Entry> = seqs.into_iter().map(entry).collect();
+        let Some(reading) = cursor.reading() else { panic!("nobody reads") };
+        assert_eq!(cursor.give(socket, reading, &entries, false).must_read, again);
+    }
+
+    /// The ids that were sent since the last time.
+    fn sent(socket: &Socket) -> Vec<u64> {
+        let mut bytes = Vec::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        let flushed = socket.outbox().poll_flush(&mut cx, |some, _| {
+            bytes.extend_from_slice(some);
+            Poll::Ready(Ok(some.len()))
+        });
+        assert!(flushed.is_ready());
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let number = |rest: &str| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
+        text.split("{\"id\":").skip(1).filter_map(number).collect()
+    }
+
+    #[test]
+    fn what_another_node_appended_is_read_once() {
+        let (socket, cursor) = live(2);
+        assert_eq!(sent(&socket), [1, 2]);
+        assert_eq!(cursor.look(2), MustRead(false), "it was sent");
+        assert_eq!(cursor.look(3), MustRead(true));
+        assert_eq!(cursor.look(4), MustRead(false), "somebody reads");
+        read(&socket, &cursor, [3, 4], MustRead(false));
+        assert_eq!(cursor.look(4), MustRead(false), "it came late");
+        assert_eq!(cursor.ring(&socket, 3, &entry(3).message), MustRead(false), "it came twice");
+        assert_eq!(sent(&socket), [3, 4]);
+    }
+
+    #[test]
+    fn what_was_appended_after_it_was_read_is_not_taken_for_read() {
+        let (socket, cursor) = live(1);
+        assert_eq!(sent(&socket), [1]);
+        assert_eq!(cursor.look_anew(), MustRead(true));
+        let Some(reading) = cursor.reading() else { panic!("nobody reads") };
+        // The store has answered, with nothing; then 2 is appended, and its hint lost.
+        assert_eq!(cursor.look_anew(), MustRead(false));
+        assert_eq!(cursor.give(&socket, reading, &[], false).must_read, MustRead(true));
+        read(&socket, &cursor, [2], MustRead(false));
+        assert_eq!(sent(&socket), [2]);
+    }
 }

@@ -13,13 +13,14 @@ mod memory;
 pub(crate) mod queues;
 pub(crate) mod requests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 pub use tokensocket_protocol::ResyncReason;
 use tokensocket_protocol::{Epoch, RawJson};
 
+use crate::node_id::NodeId;
 use crate::store::StoreError;
 use crate::timestamp::Timestamp;
 
@@ -269,7 +270,16 @@ pub enum Acknowledge {
 /// - A call that resolves to a refusal (see [`StoreError`]) has changed nothing. After any other error it may be as if it
 ///   had been done, or not; it is the same for every later call.
 /// - Nothing in here blocks or panics; work in the background belongs to the store and ends with it.
+/// - Where several nodes share it: what another node did for a device that has arrived on this one is told to this node's
+///   [`DeviceHandler`]. That may come late, twice, or not at all; a store that may have lost some says so.
 pub trait DeviceStore: Send + Sync + 'static {
+    /// Whose calls follow, and whom to tell what other nodes do. Called once, before all else. By default there are no
+    /// others.
+    fn start(&self, node: NodeId, handler: Weak<dyn DeviceHandler>) -> Result<(), StoreError> {
+        let _ = (node, handler);
+        Ok(())
+    }
+
     /// A device has connected.
     fn arrive(&self, arrival: Arrival, now: Timestamp) -> BoxFuture<'static, Result<Arrived, StoreError>>;
 
@@ -316,6 +326,19 @@ pub trait DeviceStore: Send + Sync + 'static {
     fn counts(&self) -> Option<QueueCounts> {
         None
     }
+}
+
+/// Is told by a [`DeviceStore`] what other nodes did for devices that have arrived on this one. Its methods return
+/// quickly and never wait for a socket.
+pub trait DeviceHandler: Send + Sync {
+    /// Something was appended to a device's queue. Without the message it is to be read.
+    fn handle_queued(&self, device: &Device, queued: &Queued, message: Option<&Message>);
+
+    /// The device must be told this.
+    fn handle_resync(&self, device: &Device, resync: &Resync);
+
+    /// Some of what was to be told may be lost: each device's queue is to be looked at.
+    fn handle_gap(&self);
 }
 
 /// How much a store of device queues keeps.

@@ -25,6 +25,7 @@ use super::writer::{Done, Restore, Submitted, Writer};
 use crate::broker::{Broker, BrokerError, BrokerHandler, Control, Key, Publication, Publish, Published};
 use crate::history::keys::KeyName;
 use crate::history::{History, HistoryPage, HistoryQuery, Kept};
+use crate::node_id::NodeId;
 use crate::store::StoreError;
 use crate::timestamp::Timestamp;
 
@@ -281,7 +282,11 @@ impl std::fmt::Debug for EmbeddedBroker {
 }
 
 impl Broker for EmbeddedBroker {
-    fn start(&self, handler: Weak<dyn BrokerHandler>) -> Result<(), BrokerError> {
+    fn has_others(&self) -> bool {
+        false
+    }
+
+    fn start(&self, _: NodeId, handler: Weak<dyn BrokerHandler>) -> Result<(), BrokerError> {
         self.0
             .publisher
             .start(handler)

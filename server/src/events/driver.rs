@@ -232,16 +232,30 @@ impl<T: Transport> Driver<T> {
         false
     }
 
-    fn handle_received(&mut self, mut received: Received, cx: &mut Context<'_>) {
+    fn handle_received(&mut self, received: Received, cx: &mut Context<'_>) {
+        let messages = self.handle_messages(received, cx);
+        self.node.traffic.received(messages);
+    }
+
+    /// Handles what came, and says how many messages there were.
+    fn handle_messages(&mut self, mut received: Received, cx: &mut Context<'_>) -> usize {
+        let mut messages = 0;
         if self.broken {
             received.clear();
         }
         while self.listens() {
             match self.transport.decode(&mut received) {
-                Ok(None) => return self.transport.put_back(received, false),
-                Ok(Some(Incoming::Message(text))) => self.handle_message(&text, cx),
+                Ok(None) => {
+                    self.transport.put_back(received, false);
+                    return messages;
+                }
+                Ok(Some(Incoming::Message(text))) => {
+                    messages += 1;
+                    self.handle_message(&text, cx);
+                }
                 // The original read bytes as the text they are.
                 Ok(Some(Incoming::Binary(bytes))) => {
+                    messages += 1;
                     if let Ok(text) = std::str::from_utf8(&bytes) {
                         self.handle_message(text, cx);
                     }
@@ -259,6 +273,7 @@ impl<T: Transport> Driver<T> {
             }
         }
         self.transport.put_back(received, true);
+        messages
     }
 
     fn handle_message(&mut self, text: &str, cx: &mut Context<'_>) {

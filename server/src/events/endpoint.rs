@@ -38,6 +38,15 @@ impl From<EventOptions> for Endpoint {
     }
 }
 
+/// The identity of a token of this server's; `None` for one that is not good.
+async fn redeem(node: &Node, token: &str) -> Result<Option<Identity>, AuthenticateError> {
+    let Ok(token) = Token::parse(token) else { return Ok(None) };
+    node.redeem(token).await.map_err(|error| {
+        tracing::warn!(%error, "a token could not be redeemed");
+        AuthenticateError::Failed(error.to_string())
+    })
+}
+
 impl Endpoint {
     /// Whether anybody may connect at all.
     pub(crate) fn is_on(&self) -> bool {
@@ -66,6 +75,12 @@ impl Endpoint {
             return refused("deviceId has at most 128 bytes");
         }
         let token = request.query("token").filter(|token| !token.is_empty());
+        if let Some(token) = token.as_ref().filter(|_| self.options.takes_tokens)
+            && let Some(identity) = redeem(node, token).await?
+        {
+            identity.check().map_err(AuthenticateError::Failed)?;
+            return Ok(Visitor { identity, device });
+        }
         let identity = match (&self.options.authenticator, token) {
             (_, None) if self.options.is_open => Identity::anonymous(),
             (Some(authenticator), _) => {
@@ -76,17 +91,10 @@ impl Endpoint {
                 })?
             }
             (None, None) => return refused("bring a token in the query"),
-            (None, Some(token)) => {
-                let Ok(token) = Token::parse(&token) else { return refused("Token not found") };
-                match node.redeem(token).await {
-                    Ok(Some(identity)) => identity,
-                    Ok(None) => return refused("Token not found"),
-                    Err(error) => {
-                        tracing::warn!(%error, "a token could not be redeemed");
-                        return Err(AuthenticateError::Failed(error.to_string()));
-                    }
-                }
-            }
+            (None, Some(token)) => match redeem(node, &token).await? {
+                Some(identity) => identity,
+                None => return refused("Token not found"),
+            },
         };
         identity.check().map_err(AuthenticateError::Failed)?;
         Ok(Visitor { identity, device })

@@ -58,6 +58,8 @@ pub struct EventOptions {
     pub(super) mode: EventMode,
     pub(super) is_open: bool,
     pub(super) authenticator: Option<Authenticator>,
+    /// Tokens of the server's are good beside it.
+    pub(super) takes_tokens: bool,
     /// By the event that asks for it.
     pub(super) sources: HashMap<String, Source>,
     pub(super) other_source: Option<Source>,
@@ -73,6 +75,7 @@ impl EventOptions {
             mode,
             is_open: false,
             authenticator: None,
+            takes_tokens: false,
             sources: HashMap::new(),
             other_source: None,
             handler: None,
@@ -100,6 +103,13 @@ impl EventOptions {
         Fut: Future<Output = Result<Identity, AuthenticateError>> + Send + 'static,
     {
         self.authenticator = Some(Arc::new(move |request| authenticator(request).boxed()));
+        self
+    }
+
+    /// Lets in who brings a token of this server's as well, without asking [`authenticate`](Self::authenticate), which
+    /// is asked about all other tokens. Without an authenticator that is so anyway.
+    pub fn or_token(mut self) -> Self {
+        self.takes_tokens = true;
         self
     }
 

@@ -92,13 +92,13 @@ impl std::fmt::Debug for Listener {
     }
 }
 
-/// Accepts until the node begins to end.
+/// Accepts until the node has told every connection to go: until then requests may be parts of a session.
 pub(crate) async fn accept<B, S>(http: Arc<Http>, listener: Listener, others: Option<S>)
 where
     S: Others<B>,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let stop = http.shared.node.stop.clone();
+    let stop = http.shared.node.last.clone();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -154,7 +154,7 @@ where
     S: Others<B>,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let stop = http.shared.node.stop.clone();
+    let stop = http.shared.node.last.clone();
     let limit = http.shared.node.config.shutdown_timeout;
     let asked = Arc::new(AtomicBool::new(false));
     let asks = Arc::clone(&asked);

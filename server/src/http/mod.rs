@@ -99,7 +99,7 @@ impl Http {
                         heartbeat: endpoint.options.heartbeat.unwrap_or(node.config.heartbeat),
                         close_timeout: node.config.close_timeout,
                         outbox_bytes: node.config.outbox_bytes,
-                        stop: node.stop.clone(),
+                        guest: node.guest(),
                     })
                 };
                 sockjs::respond(self, endpoint, rest, head, body, accept).await

@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use super::cork::Corked;
+use super::hole::Room;
 use super::part::{Followers, Part};
 use super::track::{Arrival, Track};
 use crate::access::{Access, Filtered};
@@ -60,6 +61,17 @@ pub(super) struct Membership {
 /// The channel is no longer in the table: look it up again.
 #[derive(Debug)]
 pub(super) struct Gone;
+
+/// What became of a publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It was known, is held, or was served at once.
+    Nothing,
+    /// It is to be served.
+    Pending,
+    /// It is the first behind a hole, which is to be mended.
+    Hole,
+}
 
 /// A part that is to be served, which is done when this is dropped: a runtime that ends drops its tasks
 /// without running them, and what is pending would wait for the next publication.
@@ -102,8 +114,8 @@ impl Corked for Entry {
 }
 
 impl Entry {
-    /// `keeps`: the channel has a history.
-    pub(super) fn new(channel: &Channel, droppable: bool, keeps: bool, tasks: TaskTracker) -> Self {
+    /// `room`: the channel has a history, and so much of it may be held on all such channels.
+    pub(super) fn new(channel: &Channel, droppable: bool, room: Option<Room>, tasks: TaskTracker) -> Self {
         Self {
             channel: channel.clone(),
             head: publish::publication_head(channel).into_boxed_slice(),
@@ -111,7 +123,7 @@ impl Entry {
             tasks,
             membership: Mutex::default(),
             gone: AtomicBool::new(false),
-            track: keeps.then(Mutex::default),
+            track: room.map(|room| Mutex::new(Track::new(room))),
             first: Part::default(),
             more: OnceLock::new(),
         }
@@ -210,19 +222,21 @@ impl Entry {
         sockets
     }
 
-    /// Takes a publication; `false` when nothing is to be served: it is known already, or was served at once.
-    pub(super) fn publish(&self, publication: &Publication, access: &Access) -> Result<bool, Gone> {
+    /// Takes a publication.
+    pub(super) fn publish(&self, publication: &Publication, access: &Access) -> Result<Taken, Gone> {
         if access.filter.is_some() {
             return self.publish_filtered(publication, access);
         }
         let Publication { message, position, .. } = publication;
         let offset = position.as_ref().map(|position| position.offset);
-        let Some(track) = &self.track else { return self.append(message, offset).map(|()| true) };
+        let pending = |()| Taken::Pending;
+        let Some(track) = &self.track else { return self.append(message, offset).map(pending) };
         loop {
             let mut arriving = track.lock();
             match arriving.arrive(publication) {
-                Arrival::Known => return Ok(false),
-                Arrival::Next => return self.append(message, offset).map(|()| true),
+                Arrival::Known | Arrival::Held(false) => return Ok(Taken::Nothing),
+                Arrival::Held(true) => return Ok(Taken::Hole),
+                Arrival::Next => return self.append(message, offset).map(pending),
                 Arrival::Break(place) => {
                     drop(arriving);
                     self.tell_break(&place);
@@ -270,20 +284,21 @@ impl Entry {
     }
 
     /// Asks the filter for each follower; nothing can be encoded for all.
-    fn publish_filtered(&self, publication: &Publication, access: &Access) -> Result<bool, Gone> {
+    fn publish_filtered(&self, publication: &Publication, access: &Access) -> Result<Taken, Gone> {
         // The first part is held to the end, so that no other publication comes between the parts.
         let mut first = self.first.serving(self.droppable);
         if self.first.pending().is_closed() {
             return Err(Gone);
         }
         let arrive = || self.track.as_ref().map_or(Arrival::Next, |track| track.lock().arrive(publication));
-        loop {
+        let taken = loop {
             match arrive() {
-                Arrival::Known => break,
+                Arrival::Known | Arrival::Held(false) => break Taken::Nothing,
+                Arrival::Held(true) => break Taken::Hole,
                 Arrival::Next => {
                     let offset = publication.position.as_ref().map(|position| position.offset);
                     self.serve_filtered(&first, &publication.message, offset, access);
-                    break;
+                    break Taken::Nothing;
                 }
                 Arrival::Break(place) => {
                     self.first.release(first, self.droppable);
@@ -291,9 +306,9 @@ impl Entry {
                     first = self.first.serving(self.droppable);
                 }
             }
-        }
+        };
         self.first.release(first, self.droppable);
-        Ok(false)
+        Ok(taken)
     }
 
     /// Serves a publication to each follower as the filter wants it. The first part is held.
@@ -331,15 +346,25 @@ impl Entry {
 
     /// Tells those who follow the channel by its name that something never came: they stand at another place now.
     fn tell_break(&self, place: &Position) {
-        tracing::warn!(channel = %self.channel, %place, "publications are missing before this place");
-        let joined = Joined { position: Some(place), recovered: Some(false), ..Joined::default() };
-        let text = subscribed_by_server(&self.channel, &joined);
+        let text = self.broken(place);
         for part in self.parts() {
             let followers = part.serving(self.droppable);
-            for socket in followers.values().filter(|socket| socket.follows(&self.channel)) {
-                socket.tell(|| text.clone());
-            }
+            self.tell_each(&followers, &text);
             part.release(followers, self.droppable);
+        }
+    }
+
+    /// What is said of something that never came.
+    pub(super) fn broken(&self, place: &Position) -> Vec<u8> {
+        tracing::warn!(channel = %self.channel, %place, "publications are missing before this place");
+        let joined = Joined { position: Some(place), recovered: Some(false), ..Joined::default() };
+        subscribed_by_server(&self.channel, &joined)
+    }
+
+    /// Says something to those who follow the channel by its name.
+    pub(super) fn tell_each(&self, followers: &Followers, text: &[u8]) {
+        for socket in followers.values().filter(|socket| socket.follows(&self.channel)) {
+            socket.tell(|| text.to_vec());
         }
     }
 
@@ -384,7 +409,7 @@ impl Entry {
             || self.more.get().is_some() && self.part(id).remove(id, self.droppable)
     }
 
-    fn parts(&self) -> impl Iterator<Item = &Part> {
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Part> {
         std::iter::once(&self.first).chain(self.more.get().into_iter().flatten().map(|part| &**part))
     }
 

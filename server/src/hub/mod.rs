@@ -10,8 +10,10 @@
 pub(crate) mod audience;
 mod cork;
 mod entry;
+mod hole;
 mod join;
 mod joining;
+mod mending;
 mod part;
 #[cfg(all(feature = "io-uring", target_os = "linux"))]
 #[allow(unsafe_code, reason = "the kernel is handed pointers")]
@@ -35,7 +37,8 @@ use crate::access::Access;
 use crate::broker::{Broker, BrokerError, Publication};
 use crate::channels::Channels;
 use crate::socket::Socket;
-use entry::Entry;
+use entry::{Entry, Taken};
+use hole::Room;
 use wild::Wild;
 
 pub(crate) use cork::corked;
@@ -48,7 +51,7 @@ const SHARDS: usize = 64;
 type Shard = Mutex<HashMap<Channel, Arc<Entry>>>;
 
 /// What the broker says when it was told that a channel is followed, or no longer.
-type Noted = BoxFuture<'static, Result<(), BrokerError>>;
+pub(crate) type Noted = BoxFuture<'static, Result<(), BrokerError>>;
 
 /// The followers of every channel of this node.
 pub(crate) struct Hub {
@@ -56,6 +59,8 @@ pub(crate) struct Hub {
     hasher: RandomState,
     wild: Wild,
     channels: Arc<Channels>,
+    /// How much may be held behind holes.
+    room: Room,
     /// What large channels are served in.
     tasks: TaskTracker,
 }
@@ -63,7 +68,14 @@ pub(crate) struct Hub {
 impl Hub {
     pub(crate) fn new(tasks: TaskTracker, channels: Arc<Channels>) -> Self {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Self { shards, hasher: RandomState::new(), wild: Wild::default(), channels, tasks }
+        Self {
+            shards,
+            hasher: RandomState::new(),
+            wild: Wild::default(),
+            channels,
+            room: Room::default(),
+            tasks,
+        }
     }
 
     /// Adds a follower. The broker is told; the future says when it follows the channel.
@@ -114,27 +126,47 @@ impl Hub {
         told
     }
 
-    /// Hands a publication to every follower, at the end of the burst if there is one.
-    pub(crate) fn publish(&self, publication: &Publication, access: &Access) {
+    /// Hands a publication to every follower, at the end of the burst if there is one. `true`: something before it never
+    /// came, so it is held until that is mended.
+    pub(crate) fn publish(&self, publication: &Publication, access: &Access) -> bool {
         let channel = &publication.channel;
         while let Some(entry) = self.find(channel).or_else(|| self.make_for_guests(channel, access)) {
             match entry.publish(publication, access) {
-                Ok(true) => return cork::flush_soon(&entry),
-                Ok(false) => return,
+                Ok(Taken::Nothing) => return false,
+                Ok(Taken::Pending) => {
+                    cork::flush_soon(&entry);
+                    return false;
+                }
+                Ok(Taken::Hole) => return true,
                 Err(entry::Gone) => self.forget_gone(channel, &entry),
             }
         }
+        false
     }
 
     /// The channels that have followers here, in no order.
     pub(crate) fn channels(&self) -> Vec<Channel> {
+        self.followed(|_| true)
+    }
+
+    /// Those of them that have a history.
+    pub(crate) fn kept_channels(&self) -> Vec<Channel> {
+        self.followed(|entry| entry.track.is_some())
+    }
+
+    fn followed(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Channel> {
         let mut channels = Vec::new();
         for shard in &self.shards {
             let entries: Vec<_> = shard.lock().iter().map(pair).collect();
-            let followed = entries.into_iter().filter(|(_, entry)| entry.is_followed());
+            let followed = entries.into_iter().filter(|(_, entry)| wanted(entry) && entry.is_followed());
             channels.extend(followed.map(|(channel, _)| channel));
         }
         channels
+    }
+
+    /// How many channels have followers here, or had publications for followers of a pattern of late. Cheap.
+    pub(crate) fn count(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
     /// Whether anybody here follows the channel by its name.
@@ -211,7 +243,8 @@ impl Hub {
         if guests.len() < least {
             return None;
         }
-        let entry = Arc::new(Entry::new(channel, droppable, keeps, self.tasks.clone()));
+        let entry =
+            Arc::new(Entry::new(channel, droppable, keeps.then(|| self.room.clone()), self.tasks.clone()));
         for guest in guests.values() {
             // It was made just now, so it is not gone.
             let _ = entry.add_guest(guest);

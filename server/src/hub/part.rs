@@ -171,12 +171,16 @@ impl Part {
 impl Batch {
     pub(super) fn hand_out(&self, followers: &Followers, droppable: bool) {
         let Self { encoded, messages } = self;
+        // All at once, since they are of one node.
+        if let Some(socket) = followers.values().next() {
+            socket.traffic().sent(messages * followers.len());
+        }
         #[cfg(all(feature = "io-uring", target_os = "linux"))]
         if super::ring::deliver(followers, |to| &encoded[to.format() as usize], *messages, droppable) {
             return;
         }
         for socket in followers.values() {
-            socket.deliver(&encoded[socket.format() as usize], *messages, droppable);
+            socket.hand(&encoded[socket.format() as usize], *messages, droppable);
         }
     }
 }

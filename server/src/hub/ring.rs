@@ -64,7 +64,7 @@ pub(super) fn deliver<'a>(
         }
         send(&mut cell, &mut batch, messages, droppable);
         for socket in others {
-            socket.deliver(bytes(socket), messages, droppable);
+            socket.hand(bytes(socket), messages, droppable);
         }
         true
     })

@@ -9,13 +9,14 @@ mod tests;
 use std::future::Future;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokensocket_protocol::command::subscribe::Joined;
 use tokensocket_protocol::command::unsubscribe;
 use tokensocket_protocol::{Channel, Pattern, Position, RawJson};
 use tokio::runtime::Handle;
 
 use super::Node;
-use crate::broker::{BrokerError, BrokerHandler, Control, Key, Publication, Publish, Published};
+use crate::broker::{BrokerError, BrokerHandler, Control, Gap, Key, Publication, Publish, Published};
 use crate::error::{HistoryError, SubscribeError};
 use crate::history::{History, HistoryPage, HistoryQuery};
 use crate::hub::{self, Confirm, Joining, Read, corked};
@@ -56,7 +57,7 @@ impl Node {
             }
         };
         if let Some(follows) = follows
-            && let Err(error) = follows.await
+            && let Err(error) = self.followed(follows).await
         {
             let _changing = socket.change_channels();
             if socket.unfollow(channel) {
@@ -69,6 +70,12 @@ impl Node {
         }
         let recovered = recover.map(|_| false);
         Ok(Some(confirm(&Joined { recovered, pattern: is_pattern, ..Joined::default() })))
+    }
+
+    /// Waits until the broker follows a channel.
+    async fn followed(&self, mut follows: hub::Noted) -> Result<(), BrokerError> {
+        let late = || BrokerError::Unavailable("the engine did not follow the channel in time".to_owned());
+        self.at_once_or_in_time(&mut follows, late).await
     }
 
     /// Joins a channel with history, and tells the client.
@@ -87,7 +94,7 @@ impl Node {
             let is_new = matches!(follow, Follow::New);
             self.hub.begin_join(channel, socket, is_new, &self.access, &*self.broker)
         };
-        follows.await?;
+        self.followed(follows).await?;
         for reading in 1..=READINGS {
             let read = self.read_for(&joining, channel, history, recover.filter(|_| recovery)).await?;
             let _changing = socket.change_channels();
@@ -177,7 +184,7 @@ impl Node {
             // Boxed, so that a publication that nothing is kept of is not larger for it.
             self.publish_kept(publish).boxed().await
         } else {
-            self.broker.publish(publish).await
+            self.at_once_or_in_time(&mut self.broker.publish(publish), || StoreError::Timeout.into()).await
         }
     }
 
@@ -195,11 +202,16 @@ impl Node {
     }
 
     pub(crate) async fn broadcast(&self, message: RawJson) -> Result<(), BrokerError> {
-        self.broker.broadcast(message).await
+        self.at_once_or_in_time(&mut self.broker.broadcast(message), unheard).await
     }
 
     pub(crate) async fn unsubscribe_all(&self, channel: Channel) -> Result<(), BrokerError> {
-        self.broker.control(Control::UnsubscribeAll(channel)).await
+        self.control(Control::UnsubscribeAll(channel)).await
+    }
+
+    /// Tells all nodes.
+    pub(crate) async fn control(&self, control: Control) -> Result<(), BrokerError> {
+        self.at_once_or_in_time(&mut self.broker.control(control), unheard).await
     }
 
     pub(crate) fn channels(&self) -> Vec<Channel> {
@@ -220,18 +232,28 @@ impl Node {
         Ok(self.read(channel, history, query).await?)
     }
 
-    async fn read(
+    pub(super) async fn read(
         &self,
         channel: &Channel,
         history: &History,
         query: HistoryQuery,
     ) -> Result<HistoryPage, BrokerError> {
+        let late = || BrokerError::Unavailable("the history could not be read in time".to_owned());
         let mut reading = self.broker.history(channel, history, query, Timestamp::now());
-        if let Some(page) = (&mut reading).now_or_never() {
-            return page;
+        self.at_once_or_in_time(&mut reading, late).await
+    }
+
+    /// What most brokers answer at once costs no timer.
+    async fn at_once_or_in_time<T>(
+        &self,
+        work: &mut BoxFuture<'_, Result<T, BrokerError>>,
+        late: impl FnOnce() -> BrokerError,
+    ) -> Result<T, BrokerError> {
+        if let Some(done) = (&mut *work).now_or_never() {
+            return done;
         }
-        let late = BrokerError::Unavailable("the history could not be read in time".to_owned());
-        self.within_time(reading, late).await
+        // Boxed, so that whoever waits for it is not larger for the timer.
+        Box::pin(self.within_time(work, late())).await
     }
 
     async fn within_time<T>(
@@ -254,9 +276,22 @@ fn left(socket: &Socket) -> SubscribeError {
     if socket.is_closed() { SubscribeError::Closed } else { SubscribeError::Left }
 }
 
+/// A broker did not say in time whether it told others.
+fn unheard() -> BrokerError {
+    BrokerError::Unavailable(
+        "the engine did not answer in time; whether others were told is not known".to_owned(),
+    )
+}
+
 impl BrokerHandler for Node {
     fn handle_publication(&self, publication: &Publication) {
-        self.hub.publish(publication, &self.access);
+        if self.hub.publish(publication, &self.access) {
+            self.hole(&publication.channel);
+        }
+    }
+
+    fn handle_gap(&self, gap: Gap) {
+        self.look_into(gap);
     }
 
     fn handle_publications(&self, publications: &[Publication]) {
@@ -268,6 +303,10 @@ impl BrokerHandler for Node {
             let publication = Publication { channel, message: message.clone(), position: None };
             self.hub.publish(&publication, &self.access);
         }
+    }
+
+    fn handle_announcement(&self, channel: &Channel, announcement: &RawJson) {
+        self.hear_announcement(channel, announcement);
     }
 
     fn handle_control(&self, control: Control) {
@@ -285,6 +324,7 @@ impl BrokerHandler for Node {
                 self.emit(users.as_deref(), &channel, &message);
             }
             Control::Disconnect { users, close } => self.disconnect_users(&users, &close),
+            Control::Node(message) => self.hear(&message),
         }
     }
 

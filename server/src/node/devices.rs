@@ -10,29 +10,33 @@
 //! socket has been sent is [`Cursor`]'s affair.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt};
 use parking_lot::{Mutex, RwLock};
 use tokensocket_protocol::message::{Acknowledge, Hello};
 use tokensocket_protocol::{Channel, Close, RawJson};
+use tokio::runtime::Handle;
 
 use super::Node;
 use super::completing::Completing;
-use crate::broker::{BrokerError, Control};
 use crate::delivery::live::{Acknowledged, Cursor, MustRead};
 use crate::delivery::requests::Requests;
-use crate::delivery::{Appended, Arrival, Device, DeviceStore, Message, Queued, Resync, To};
+use crate::delivery::{Appended, Arrival, Device, DeviceHandler, DeviceStore, Message, Queued, Resync, To};
 use crate::format::Format;
+use crate::node_id::NodeId;
 use crate::socket::{Socket, SocketId};
 use crate::store::StoreError;
 use crate::timestamp::Timestamp;
 
 /// So many devices are rung before others get their turn.
 const RINGS: usize = 256;
+/// How many queues are read at a time after a gap.
+const READS: usize = 64;
 /// How long a store that failed is left alone, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -43,12 +47,24 @@ pub(crate) struct Devices {
     sockets: RwLock<BTreeMap<(Device, SocketId), Socket>>,
     /// Departures that the store did not take.
     departing: Mutex<Vec<Device>>,
+    /// How often the store said that some of what others did may be lost, since all queues were looked at.
+    gaps: AtomicUsize,
     pub(crate) requests: Requests,
 }
 
 impl Devices {
     pub(super) fn new(store: Box<dyn DeviceStore>) -> Self {
-        Self { store, sockets: RwLock::default(), departing: Mutex::default(), requests: Requests::default() }
+        Self {
+            store,
+            sockets: RwLock::default(),
+            departing: Mutex::default(),
+            gaps: AtomicUsize::new(0),
+            requests: Requests::default(),
+        }
+    }
+
+    pub(super) fn start(&self, id: NodeId, node: &Weak<Node>) -> Result<(), StoreError> {
+        self.store.start(id, node.clone() as Weak<dyn DeviceHandler>)
     }
 
     fn of_device(&self, device: &Device) -> Vec<Socket> {
@@ -139,23 +155,6 @@ impl Node {
         for device in departing {
             self.depart(device);
         }
-    }
-
-    /// Lets a future come to its end that nobody waits for, as long as the node allows it.
-    pub(super) fn finish(&self, future: BoxFuture<'static, ()>) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (stop, patience) = (self.stop.clone(), self.config.store_timeout);
-        let patient = async move {
-            let limit = async {
-                stop.cancelled().await;
-                tokio::time::sleep(patience).await;
-            };
-            tokio::select! {
-                () = future => {}
-                () = limit => {}
-            }
-        };
-        drop(self.tasks.spawn_on(patient, &runtime));
     }
 
     /// Begins to send a socket what is for its device. Call it once, behind the answer to `auth`.
@@ -347,10 +346,6 @@ impl Node {
 
     // Live, by identity.
 
-    pub(crate) async fn control(&self, control: Control) -> Result<(), BrokerError> {
-        self.broker.control(control).await
-    }
-
     pub(super) fn emit(&self, users: Option<&[Arc<str>]>, channel: &Channel, message: &RawJson) {
         let sockets = match users {
             Some(users) => self.devices.of_users(users),
@@ -372,6 +367,76 @@ impl Node {
     pub(super) fn disconnect_users(&self, users: &[Arc<str>], close: &Close) {
         for socket in self.devices.of_users(users) {
             socket.disconnect_with(close.clone());
+        }
+    }
+}
+
+impl DeviceHandler for Node {
+    fn handle_queued(&self, device: &Device, queued: &Queued, message: Option<&Message>) {
+        let Some(node) = self.me.upgrade() else { return };
+        match (queued, message) {
+            (Queued::At(seq), None) => {
+                for socket in node.devices.of_device(device) {
+                    let look = socket.cursor().map(|cursor| cursor.look(*seq));
+                    if look == Some(MustRead(true)) {
+                        node.look_again(&socket);
+                    }
+                }
+            }
+            (Queued::Overflowed { last, resync }, None) => {
+                for socket in node.devices.of_device(device) {
+                    if let Some(cursor) = socket.cursor() {
+                        cursor.overflowed(&socket, *last, resync);
+                    }
+                }
+            }
+            (_, Some(message)) => node.ring(device, queued, message),
+        }
+    }
+
+    fn handle_resync(&self, device: &Device, resync: &Resync) {
+        self.tell(device, resync);
+    }
+
+    fn handle_gap(&self) {
+        let (Some(node), Ok(_)) = (self.me.upgrade(), Handle::try_current()) else { return };
+        // One that is told of while another is seen to is seen to behind it.
+        if node.devices.gaps.fetch_add(1, Ordering::AcqRel) == 0 {
+            let looking = async move { node.close_gaps().await };
+            self.finish(looking.boxed());
+        }
+    }
+}
+
+impl Node {
+    /// Reads the queue of each connected device, since something of it may not have been told, until no other gap is
+    /// known.
+    async fn close_gaps(self: &Arc<Self>) {
+        loop {
+            let seen = self.devices.gaps.load(Ordering::Acquire);
+            let sockets: Vec<Socket> = {
+                let sockets = self.devices.sockets.read();
+                sockets.values().filter(|socket| socket.cursor().is_some()).cloned().collect()
+            };
+            tracing::debug!(
+                devices = sockets.len(),
+                "looking whether devices were delivered something meanwhile"
+            );
+            let look = |socket: Socket| async move {
+                if let Some(cursor) = socket.cursor()
+                    && cursor.look_anew() == MustRead(true)
+                {
+                    let catching_up = self.catch_up(&socket, cursor, false);
+                    if tokio::time::timeout(self.config.store_timeout, catching_up).await.is_err() {
+                        // One that cannot be read holds up no other.
+                        self.look_again(&socket);
+                    }
+                }
+            };
+            futures_util::stream::iter(sockets).for_each_concurrent(READS, look).await;
+            if self.devices.gaps.compare_exchange(seen, 0, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                return;
+            }
         }
     }
 }

@@ -6,11 +6,13 @@
 mod channels;
 mod completing;
 mod devices;
+mod draining;
+mod gaps;
+pub(crate) mod peers;
 pub(crate) mod presence;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Once, Weak};
 use std::time::Duration;
 
@@ -20,34 +22,43 @@ use indexmap::IndexMap;
 use parking_lot::{Mutex, RwLock};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
+use serde::{Deserialize, Serialize};
 use tokensocket_protocol::command::subscribe::{Joined, subscribed_by_server};
 use tokensocket_protocol::{Channel, Close, Token};
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
-use crate::broker::{Broker, BrokerError, BrokerHandler};
+use crate::broker::{Broker, BrokerHandler};
 use crate::config::Config;
 use crate::delivery::{DeviceStore, QueueCounts};
-use crate::error::{IssueError, SubscribeError};
+use crate::error::{BuildError, IssueError, SubscribeError};
 use crate::format::Format;
 use crate::hub::Hub;
 use crate::identity::Identity;
+use crate::metrics::Traffic;
+use crate::node_id::NodeId;
 use crate::presence::PresenceStore;
 use crate::session::clock::Clock;
 use crate::session::outbox::{Limits, Outbox, Signal};
-use crate::socket::{Home, Socket, SocketId};
+use crate::socket::{Home, Socket, SocketId, SocketIds};
 use crate::timestamp::Timestamp;
 use crate::token::{TokenStore, TokenStoreError};
 use devices::Devices;
+use draining::Draining;
+pub(crate) use draining::Guest;
+use gaps::Gaps;
+use peers::Peers;
 use presence::Presences;
 
 /// What a node has counted since it began.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[serde(default)]
 pub struct NodeCounts {
     /// Sockets that came.
     pub opened: u64,
@@ -57,10 +68,35 @@ pub struct NodeCounts {
     pub accepted: u64,
     /// Acknowledgements of deliveries; that of a batch is one.
     pub acknowledged: u64,
+    /// Messages that clients sent, of any kind; not their heartbeats.
+    pub received: u64,
+    /// Messages that were put on their way to clients: one for each socket that gets a publication.
+    pub sent: u64,
+}
+
+impl NodeCounts {
+    fn add(&mut self, other: &Self) {
+        let Self { opened, closed, accepted, acknowledged, received, sent } = other;
+        self.opened += opened;
+        self.closed += closed;
+        self.accepted += accepted;
+        self.acknowledged += acknowledged;
+        self.received += received;
+        self.sent += sent;
+    }
+}
+
+/// What a node shares with others, where there are any.
+pub(crate) struct SharedStores {
+    pub(crate) tokens: Box<dyn TokenStore>,
+    pub(crate) broker: Box<dyn Broker>,
+    pub(crate) devices: Box<dyn DeviceStore>,
+    pub(crate) presence: Box<dyn PresenceStore>,
 }
 
 /// One node. Shared by all its tasks.
 pub(crate) struct Node {
+    pub(crate) id: NodeId,
     pub(crate) config: Config,
     pub(crate) access: Arc<Access>,
     pub(crate) tasks: TaskTracker,
@@ -69,13 +105,19 @@ pub(crate) struct Node {
     broker: Box<dyn Broker>,
     devices: Devices,
     presences: Presences,
+    gaps: Gaps,
+    peers: Peers,
     hub: Hub,
     sockets: Mutex<IndexMap<SocketId, Socket>>,
-    next_socket: AtomicU64,
+    ids: SocketIds,
     addresses: Mutex<HashMap<IpAddr, usize>>,
+    pub(crate) traffic: Traffic,
     auth_timeout: RwLock<Option<Duration>>,
     /// Cancelled when the node begins to end.
     pub(crate) stop: CancellationToken,
+    /// Cancelled when every connection has been told to go.
+    pub(crate) last: CancellationToken,
+    draining: Draining,
     pub(crate) clock: Clock,
     ticking: Once,
     /// Told when the node has ended: it drains, and its last socket is gone.
@@ -84,16 +126,17 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn new(
+        id: NodeId,
         config: Config,
         access: Access,
-        tokens: Box<dyn TokenStore>,
-        broker: Box<dyn Broker>,
-        devices: Box<dyn DeviceStore>,
-        presence: Box<dyn PresenceStore>,
-    ) -> Result<Arc<Self>, BrokerError> {
+        shared: SharedStores,
+    ) -> Result<Arc<Self>, BuildError> {
+        let SharedStores { tokens, broker, devices, presence } = shared;
         let config_tick = config.tick();
+        let peers = Peers::new(broker.has_others(), config.node_name.clone(), config.node_heartbeat);
         let tasks = TaskTracker::new();
         let node = Arc::new_cyclic(|me| Self {
+            id,
             auth_timeout: RwLock::new(config.auth_timeout),
             hub: Hub::new(tasks.clone(), Arc::clone(&config.channels)),
             config,
@@ -104,16 +147,27 @@ impl Node {
             broker,
             devices: Devices::new(devices),
             presences: Presences::new(presence),
+            gaps: Gaps::default(),
+            peers,
             sockets: Mutex::default(),
-            next_socket: AtomicU64::new(1),
+            ids: SocketIds::of(id),
             addresses: Mutex::default(),
+            traffic: Traffic::default(),
             stop: CancellationToken::new(),
+            last: CancellationToken::new(),
+            draining: Draining::default(),
             clock: Clock::new(config_tick),
             ticking: Once::new(),
             ended: Arc::default(),
         });
         let handler: Weak<dyn BrokerHandler> = node.me.clone() as Weak<dyn BrokerHandler>;
-        node.broker.start(handler)?;
+        node.presences.start(id)?;
+        node.devices.start(id, &node.me)?;
+        node.broker.start(id, handler)?;
+        if node.peers.has_others && Handle::try_current().is_ok() {
+            // Others are to know of a node that nobody has come to.
+            node.begin_ticking();
+        }
         Ok(node)
     }
 
@@ -160,7 +214,7 @@ impl Node {
         direct: Option<OwnedWriteHalf>,
     ) -> Socket {
         self.begin_ticking();
-        let id = SocketId(self.next_socket.fetch_add(1, Ordering::Relaxed));
+        let id = self.ids.next();
         let outbox = Outbox::new(self.outbox_limits(), direct);
         let socket = Socket::new(id, remote_address, format, outbox, Arc::clone(self) as Arc<dyn Home>);
         self.sockets.lock().insert(id, socket.clone());
@@ -174,6 +228,7 @@ impl Node {
         self.ticking.call_once(|| {
             // Nobody has moved it on so far: the first socket's time begins now, not with the node.
             self.clock.advance();
+            self.can_mend();
             drop(self.tasks.spawn(tick(self.me.clone(), Arc::clone(&self.ended))));
         });
     }
@@ -209,10 +264,11 @@ impl Node {
 
     pub(crate) fn counts(&self) -> NodeCounts {
         let open = self.sockets.lock().len();
-        let opened = self.next_socket.load(Ordering::Relaxed) - 1;
+        let opened = self.ids.given();
         let (accepted, acknowledged) = self.devices.requests.counts();
         let closed = opened.saturating_sub(u64::try_from(open).unwrap_or(u64::MAX));
-        NodeCounts { opened, closed, accepted, acknowledged }
+        let (received, sent) = self.traffic.counts();
+        NodeCounts { opened, closed, accepted, acknowledged, received, sent }
     }
 
     pub(crate) fn queue_counts(&self) -> Option<QueueCounts> {
@@ -228,19 +284,6 @@ impl Node {
         for socket in self.sockets().iter().filter(|socket| !socket.is_authenticated()) {
             socket.outbox().signal(Signal::Wake);
         }
-    }
-
-    // The end.
-
-    pub(crate) fn is_draining(&self) -> bool {
-        self.stop.is_cancelled()
-    }
-
-    /// Issues no more tokens and accepts no more connections.
-    pub(crate) fn drain(&self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.ended.notify_one();
     }
 }
 
@@ -275,20 +318,30 @@ async fn tick(node: Weak<Node>, ended: Arc<Notify>) {
             expired = Instant::now();
             node.expire_channels(Timestamp::now());
             node.expire_devices();
+            node.expire_presence();
         }
         if node.is_draining() && node.sockets.lock().is_empty() {
-            return;
+            return node.say_gone();
         }
+        node.beat();
     }
 }
 
 impl Home for Node {
+    fn node(&self) -> NodeId {
+        self.id
+    }
+
     fn rpc_timeout(&self) -> Duration {
         self.config.rpc_timeout
     }
 
     fn max_calls(&self) -> usize {
         self.config.max_calls_per_socket
+    }
+
+    fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     fn subscribe(&self, socket: &Socket, channel: Channel) -> BoxFuture<'_, Result<(), SubscribeError>> {

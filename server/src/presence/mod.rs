@@ -4,12 +4,15 @@
 //! [`PresenceStore`]; copy `memory.rs` to write another, and run the conformance suite.
 
 mod memory;
+pub(crate) mod roster;
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
 use tokensocket_protocol::{Channel, RawJson};
 
+use crate::node_id::NodeId;
 use crate::store::StoreError;
 use crate::timestamp::Timestamp;
 
@@ -84,12 +87,19 @@ pub enum Change {
 ///   resolved yet. Dropping a future does not undo its call. Changes resolve in the order of their calls.
 /// - `per_user` is the same in all calls for one channel.
 /// - Joining twice with one client id is joining once; leaving without having joined is nothing.
-/// - A change that resolves to an error is called again, by what is true then, about each second until it is taken; so
-///   a client may leave that never joined, and join that has not left.
+/// - A change that resolves to an error, or takes longer than the `store_timeout`, is called again, by what is true then,
+///   about each second until it is taken; so a client may leave that never joined, and join that has not left. Where it
+///   may have been done, its opposite is called before it.
 /// - Counts cost the same for ten members and for a hundred thousand.
 /// - What belongs to a node that died goes away within a time that the store states, at most a minute.
 /// - Nothing in here blocks or panics.
 pub trait PresenceStore: Send + Sync + 'static {
+    /// Whose calls follow. Called once, before all else.
+    fn start(&self, node: NodeId) -> Result<(), StoreError> {
+        let _ = node;
+        Ok(())
+    }
+
     /// A client follows the channel. Says whether that is somebody new, as `per_user` counts.
     fn join(
         &self,
@@ -118,4 +128,11 @@ pub trait PresenceStore: Send + Sync + 'static {
 
     /// How many there are.
     fn counts(&self, channel: &Channel) -> BoxFuture<'static, Result<Counts, StoreError>>;
+
+    /// Takes off what belongs to nodes that died, and says who of it left by this very call, so that each is announced
+    /// once. Called about every ten seconds. By default there is no other node.
+    fn expire(&self, now: Timestamp) -> BoxFuture<'static, Result<Vec<(Channel, Member)>, StoreError>> {
+        let _ = now;
+        ready(Ok(Vec::new())).boxed()
+    }
 }

@@ -4,6 +4,7 @@ mod channels;
 mod delivery;
 #[cfg(feature = "events")]
 mod events;
+mod nodes;
 mod presence;
 #[cfg(feature = "socketio")]
 mod socketio;
@@ -18,7 +19,6 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use hyper::body::{Body, Incoming};
-use rand::Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokensocket_protocol::action::{Call, FromCall, Handler, InvalidAction};
@@ -42,6 +42,7 @@ use crate::socket::{Socket, SocketId};
 use crate::token::TokenStoreError;
 
 pub use channels::PublishOptions;
+pub use nodes::Survey;
 
 /// A TokenSocket server. Cloning gives another handle to the same one.
 ///
@@ -187,23 +188,29 @@ impl Server {
         self.node().set_auth_timeout(timeout);
     }
 
+    /// Whether [`Server::shutdown`] was called: no token is issued, no connection accepted, so whoever asks for this
+    /// server's health should be told to send clients elsewhere.
+    pub fn is_draining(&self) -> bool {
+        self.node().is_draining()
+    }
+
     /// Ends the server.
     ///
-    /// From the first moment no token is issued and no connection accepted. Clients that understand it are
-    /// told to come back elsewhere, spread over the `reconnect_spread`. Calls in flight may finish within
-    /// the `shutdown_timeout`; new ones are answered `overloaded`. Each connection closes with 1012 when its
-    /// last call is done. Returns when the last task is gone: at the latest after the `shutdown_timeout`, two
-    /// `close_timeout`s, and however long disconnect hooks take, each at most the `shutdown_timeout`.
+    /// From the first moment no token is issued and no connection accepted. Then connections are told to go: all at
+    /// once, or at the pace that [`ServerBuilder::drain`] says, and who has not been told yet is served as before.
+    /// Clients that understand it are told to come back elsewhere, spread over the `reconnect_spread`. From when its
+    /// connection was told, calls in flight may finish within the `shutdown_timeout`; new ones are answered
+    /// `overloaded`. Each connection closes with 1012 when its last call is done. Returns when the last task is gone:
+    /// after the last connection was told, at the latest after the `shutdown_timeout`, two `close_timeout`s, and however
+    /// long disconnect hooks take, each at most the `shutdown_timeout`.
+    ///
+    /// An application that mounts the server keeps its own listener open until this returns: clients without WebSocket
+    /// send requests to the end.
     pub async fn shutdown(&self) {
         let node = self.node();
         node.drain();
-        let within = node.config.shutdown_timeout;
-        for socket in node.sockets() {
-            let spread = node.config.reconnect_spread.as_secs_f64();
-            let reconnect_after = Duration::from_secs_f64(rand::rng().random_range(0.0..=spread));
-            socket.outbox().signal(Signal::Drain { within, reconnect_after });
-        }
-        let limit = within.saturating_add(node.config.close_timeout.saturating_mul(2));
+        node.last.cancelled().await;
+        let limit = node.config.shutdown_timeout.saturating_add(node.config.close_timeout.saturating_mul(2));
         if tokio::time::timeout(limit, node.tasks.wait()).await.is_err() {
             for socket in node.sockets() {
                 socket.outbox().signal(Signal::Kill);

@@ -10,6 +10,7 @@ use super::Server;
 use crate::http::service::SocketIoService;
 use crate::identity::Identity;
 use crate::socketio::{ConnectRequest, NamespaceOptions, Refusal, SocketIo};
+use crate::token::TokenStoreError;
 
 impl SocketIo {
     /// Offers a namespace, such as `/newsite`, whose clients become sockets of `server`. `connect` says who a client
@@ -44,6 +45,16 @@ impl SocketIo {
 }
 
 impl Server {
+    /// The identity of the `token` that a Socket.IO client brought, if it is a good one of this server's. It is used up
+    /// by the client's connection, not by one of its namespaces: those of one connection that ask for the same token get
+    /// the same identity. For doors of an application's own.
+    pub async fn redeem_token_of(
+        &self,
+        request: &ConnectRequest,
+    ) -> Result<Option<Identity>, TokenStoreError> {
+        request.redeem(self.node()).await
+    }
+
     /// The Socket.IO endpoint that this server mounts, if [`ServerBuilder::socketio`](crate::ServerBuilder::socketio)
     /// asked for one: for namespaces beside `/`.
     pub fn socketio(&self) -> Option<&SocketIo> {

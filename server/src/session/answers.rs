@@ -68,6 +68,7 @@ impl Answers {
         if self.count > 0 {
             let count = std::mem::take(&mut self.count);
             self.gathering.finish(&mut self.bytes);
+            socket.traffic().sent(count);
             if socket.outbox().push_own(&mut self.bytes, count).is_err() {
                 tracing::debug!(socket = %socket.id(), "disconnecting a slow consumer");
             }

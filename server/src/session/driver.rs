@@ -85,7 +85,7 @@ impl<T: Transport> Driver<T> {
         let direct = transport.take_direct();
         let socket = shared.node.open(remote_address, transport.format(), direct);
         if let Some(greeting) = transport.greeting() {
-            socket.deliver(&greeting, 1, false);
+            socket.hand(&greeting, 1, false);
         }
         let now = shared.node.clock.now();
         Self {
@@ -261,14 +261,25 @@ impl<T: Transport> Driver<T> {
         cx.waker().wake_by_ref();
     }
 
-    fn handle_received(&mut self, mut received: Received, cx: &mut Context<'_>) {
+    fn handle_received(&mut self, received: Received, cx: &mut Context<'_>) {
+        let messages = self.handle_messages(received, cx);
+        self.shared.node.traffic.received(messages);
+    }
+
+    /// Handles what came, and says how many messages there were.
+    fn handle_messages(&mut self, mut received: Received, cx: &mut Context<'_>) -> usize {
+        let mut messages = 0;
         if self.broken {
             received.clear();
         }
         while self.may_decode() && self.makes_room() {
             match self.transport.decode(&mut received) {
-                Ok(None) => return self.transport.put_back(received, false),
+                Ok(None) => {
+                    self.transport.put_back(received, false);
+                    return messages;
+                }
                 Ok(Some(Incoming::Message(text))) => {
+                    messages += 1;
                     if !matches!(self.phase, Phase::Closing(_)) {
                         self.handle_message(&text, cx);
                     }
@@ -276,7 +287,7 @@ impl<T: Transport> Driver<T> {
                 Ok(Some(Incoming::Alive)) => {}
                 // No transport of this wire takes any.
                 Ok(Some(Incoming::Binary(_))) => self.begin_close(Close::UNSUPPORTED),
-                Ok(Some(Incoming::Answer(frame))) => self.socket.deliver(&frame, 1, false),
+                Ok(Some(Incoming::Answer(frame))) => self.socket.hand(&frame, 1, false),
                 Ok(Some(Incoming::Closing(close, answer))) => self.peer_closes(close, answer),
                 Err(close) => {
                     // The next read may begin with a frame, and be the peer's close. If it is not, the rest
@@ -289,6 +300,7 @@ impl<T: Transport> Driver<T> {
             }
         }
         self.transport.put_back(received, true);
+        messages
     }
 
     fn handle_message(&mut self, text: &str, cx: &mut Context<'_>) {

@@ -4,14 +4,14 @@
 //! writes the connection is elsewhere; a [`Socket`] is a cheap handle that outlives it harmlessly.
 
 pub(crate) mod emit;
+mod id;
+mod info;
 pub(crate) mod outgoing;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::ParseIntError;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -19,8 +19,8 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::{Mutex, MutexGuard};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokensocket_protocol::action::{Call, FromCall};
 use tokensocket_protocol::command::call;
 use tokensocket_protocol::server::Calls;
@@ -32,30 +32,18 @@ use crate::error::{CallError, PublishError, SubscribeError};
 use crate::format::Format;
 use crate::format::dialect::{Dialect, Said};
 use crate::identity::Identity;
+use crate::metrics::Traffic;
+use crate::node_id::NodeId;
 use crate::session::clock::{Clock, Tick};
 use crate::session::outbox::{Outbox, Signal};
 use outgoing::Outgoing;
 
-/// A socket's name on its node, never used again while the node runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SocketId(pub(crate) u64);
-
-impl fmt::Display for SocketId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl FromStr for SocketId {
-    type Err = ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        u64::from_str_radix(text, 16).map(Self)
-    }
-}
+pub use id::SocketId;
+pub(crate) use id::SocketIds;
+pub use info::SocketInfo;
 
 /// What waits to be written to a socket.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
     /// Messages.
     pub messages: usize,
@@ -91,8 +79,11 @@ pub(crate) struct Inner {
 
 /// What a socket asks of the node it lives on.
 pub(crate) trait Home: Send + Sync {
+    fn node(&self) -> NodeId;
     fn rpc_timeout(&self) -> std::time::Duration;
     fn max_calls(&self) -> usize;
+    /// Where messages are counted.
+    fn traffic(&self) -> &Traffic;
     /// Subscribes the socket, and tells its client.
     fn subscribe(&self, socket: &Socket, channel: Channel) -> BoxFuture<'_, Result<(), SubscribeError>>;
     /// Takes the socket off the channel, and tells its client.
@@ -256,6 +247,11 @@ impl Socket {
         self.0.outbox.close(close);
     }
 
+    /// Where the messages of its node are counted.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        self.0.home.traffic()
+    }
+
     pub(crate) fn outbox(&self) -> &Outbox {
         &self.0.outbox
     }
@@ -292,6 +288,12 @@ impl Socket {
 
     /// Sends a frame, or several in one piece, in this socket's format.
     pub(crate) fn deliver(&self, frame: &Bytes, messages: usize, droppable: bool) {
+        self.traffic().sent(messages);
+        self.hand(frame, messages, droppable);
+    }
+
+    /// The same for what its sender has counted already.
+    pub(crate) fn hand(&self, frame: &Bytes, messages: usize, droppable: bool) {
         if self.0.outbox.push(frame, messages, droppable).is_err() {
             tracing::debug!(socket = %self.id(), "disconnecting a slow consumer");
         }

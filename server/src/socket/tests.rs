@@ -11,12 +11,21 @@ use crate::session::outbox::Limits;
 pub(crate) struct Nowhere;
 
 impl Home for Nowhere {
+    fn node(&self) -> NodeId {
+        NodeId::from_number(0)
+    }
+
     fn rpc_timeout(&self) -> Duration {
         Duration::ZERO
     }
 
     fn max_calls(&self) -> usize {
         0
+    }
+
+    fn traffic(&self) -> &Traffic {
+        static NOBODYS: std::sync::OnceLock<Traffic> = std::sync::OnceLock::new();
+        NOBODYS.get_or_init(Traffic::default)
     }
 
     fn subscribe(&self, _: &Socket, _: Channel) -> BoxFuture<'_, Result<(), SubscribeError>> {

@@ -242,11 +242,12 @@ impl Client {
         self.joining.len() <= self.core.options.max_namespaces && self.joined.iter().all(Joined::listens)
     }
 
-    /// Its server ends: what runs may finish, then the client comes back elsewhere.
+    /// Its server ends: what runs may finish, then the client comes back elsewhere. A namespace whose server ends too is
+    /// told by that.
     fn stop(&mut self) {
         self.is_stopping = true;
         self.joining = Vec::new();
-        self.joined.iter_mut().for_each(Joined::drain);
+        self.joined.iter_mut().filter(|joined| !joined.is_told_to_go()).for_each(Joined::drain);
     }
 
     /// Takes one message. Whether it may say more.
@@ -363,7 +364,7 @@ impl Client {
                 at += 1;
                 continue;
             };
-            let Joining { name, namespace, early, .. } = self.joining.remove(at);
+            let Joining { name, namespace, early, is_meant, .. } = self.joining.remove(at);
             match (outcome, namespace) {
                 (Ok(member), Some(namespace)) => {
                     let mut joined = Joined::new(name, namespace, member);
@@ -376,7 +377,12 @@ impl Client {
                     for Early { number, name, args } in early {
                         joined.handle(number, &name, args, cx);
                     }
+                    let is_other = self.version == Version::V3 && *joined.name != *ROOT;
                     self.joined.push(joined);
+                    if is_meant && is_other {
+                        self.leave_silent_root();
+                        at = 0;
+                    }
                 }
                 (Err(refusal), _)
                     if self.version == Version::V3 && *name == *ROOT && self.core.has_others(ROOT) =>
@@ -410,6 +416,17 @@ impl Client {
         self.alone_since = is_alone.then(|| self.alone_since.unwrap_or_else(Instant::now));
     }
 
+    /// Takes the client out of the root, where it was let in by a token that was meant for another namespace, unless it
+    /// has spoken there.
+    fn leave_silent_root(&mut self) {
+        self.joining.retain(|joining| *joining.name != *ROOT || !joining.early.is_empty());
+        if self.find(ROOT).is_some_and(|root| !root.has_spoken())
+            && let Some(root) = self.take(ROOT)
+        {
+            root.end(Close::NORMAL);
+        }
+    }
+
     fn refuse(&mut self, namespace: &str, refusal: &Refusal, session: &mut Session) {
         tracing::debug!(namespace, %refusal, "a Socket.IO client was refused");
         let mut text = Vec::new();
@@ -441,6 +458,9 @@ impl Client {
                         if is_last {
                             return Err(Over::Close(close));
                         }
+                        // It comes back to all of them, and not before the last one has let it go.
+                        self.joined.iter_mut().for_each(Joined::drain);
+                        at = 0;
                         continue;
                     }
                     let mut text = Vec::new();

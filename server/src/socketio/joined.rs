@@ -66,6 +66,9 @@ pub(super) struct Joined {
     last: u64,
     /// Its node goes away: it may finish what runs until then.
     draining: Option<Pin<Box<Sleep>>>,
+    /// Messages that came and are not counted yet.
+    uncounted: usize,
+    has_spoken: bool,
 }
 
 impl Joined {
@@ -79,6 +82,8 @@ impl Joined {
             resyncs: VecDeque::new(),
             last: 0,
             draining: None,
+            uncounted: 0,
+            has_spoken: false,
         }
     }
 
@@ -97,8 +102,19 @@ impl Joined {
             && !self.member.socket.outbox().is_half_full()
     }
 
+    /// Whether anything came from the client here.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.has_spoken
+    }
+
+    fn note_message(&mut self) {
+        self.uncounted += 1;
+        self.has_spoken = true;
+    }
+
     /// Handles an event of the client.
     pub(super) fn handle(&mut self, number: Option<u64>, name: &str, args: EventArgs, cx: &mut Context<'_>) {
+        self.note_message();
         if self.draining.is_some() {
             return;
         }
@@ -125,6 +141,7 @@ impl Joined {
 
     /// The client acknowledges what it was sent under this number.
     pub(super) fn acknowledged(&mut self, number: u64, args: &EventArgs) {
+        self.note_message();
         let Some(number) = self.mark.of(number) else {
             tracing::debug!("an acknowledgement came that is of another connection");
             return;
@@ -150,6 +167,7 @@ impl Joined {
 
     /// Goes on with what runs, and says what there is to say, as far as the session has room.
     pub(super) fn poll(&mut self, version: Version, session: &mut Session, cx: &mut Context<'_>) -> Order {
+        self.member.node.traffic.received(std::mem::take(&mut self.uncounted));
         while let Poll::Ready(Some((number, ack))) = Pin::new(&mut self.running).poll_next(cx) {
             self.acknowledge(number, ack);
         }
@@ -175,6 +193,11 @@ impl Joined {
         let proven = session.proven();
         self.prove(|resync| resync.sent <= proven);
         order
+    }
+
+    /// Whether its node ends, and tells it when to go.
+    pub(super) fn is_told_to_go(&self) -> bool {
+        self.member.node.is_draining()
     }
 
     /// Lets what runs finish, then leaves.

@@ -51,6 +51,8 @@ pub(super) struct Joining {
     entering: BoxFuture<'static, Result<Member, Refusal>>,
     pub(super) early: Vec<Early>,
     early_bytes: usize,
+    /// The token in the connection's first request was meant for this namespace.
+    pub(super) is_meant: bool,
 }
 
 impl Joining {
@@ -61,19 +63,34 @@ impl Joining {
         request: ConnectRequest,
         patience: Duration,
     ) -> Self {
+        let is_meant = request.brings_the_first_token();
         let joining = join(Arc::clone(&namespace), request);
         let entering = async move {
             let joined = tokio::time::timeout(patience, joining).await;
             joined.unwrap_or_else(|_| Err(Refusal::new("it took too long to find out who this is")))
         };
         let entering = entering.boxed();
-        Self { name: name.into(), namespace: Some(namespace), entering, early: Vec::new(), early_bytes: 0 }
+        Self {
+            name: name.into(),
+            namespace: Some(namespace),
+            entering,
+            early: Vec::new(),
+            early_bytes: 0,
+            is_meant,
+        }
     }
 
     /// Somebody who is refused, in its turn.
     pub(super) fn refused(name: &str, why: &'static str) -> Self {
         let entering = std::future::ready(Err(Refusal::new(why))).boxed();
-        Self { name: name.into(), namespace: None, entering, early: Vec::new(), early_bytes: 0 }
+        Self {
+            name: name.into(),
+            namespace: None,
+            entering,
+            early: Vec::new(),
+            early_bytes: 0,
+            is_meant: false,
+        }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Member, Refusal>> {

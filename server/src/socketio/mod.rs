@@ -49,7 +49,6 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use http::StatusCode;
 use parking_lot::RwLock;
-use tokensocket_protocol::Token;
 use tokensocket_protocol::engineio::Version;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -94,13 +93,19 @@ pub(crate) struct Core {
 impl SocketIo {
     /// An endpoint without namespaces: every client is refused with "Invalid namespace" until there are some.
     pub fn new(options: SocketIoOptions) -> Self {
-        Self::with(options, TaskTracker::new(), CancellationToken::new())
+        let stop = CancellationToken::new();
+        Self::with(options, TaskTracker::new(), stop.clone(), stop)
     }
 
-    /// The same, whose tasks are another's.
-    pub(crate) fn with(options: SocketIoOptions, tasks: TaskTracker, stop: CancellationToken) -> Self {
+    /// The same, whose tasks are another's. `last`: its connections have been told to go.
+    pub(crate) fn with(
+        options: SocketIoOptions,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+        last: CancellationToken,
+    ) -> Self {
         let lingering = options.ping_timeout;
-        let table = Table::new(options.max_connections, lingering, tasks.clone(), stop.clone());
+        let table = Table::new(options.max_connections, lingering, tasks.clone(), last);
         let endpoint = Endpoint {
             table: Arc::clone(&table),
             max_payload: options.max_payload,
@@ -146,9 +151,10 @@ impl SocketIo {
         self.0.below(path).is_some()
     }
 
-    /// Ends it: no client can connect any more, and those that are connected are told to come back elsewhere. Returns
-    /// when the last one is gone, at the latest after some seconds. Not needed where a server mounts it, whose
-    /// [`Server::shutdown`](crate::Server::shutdown) does the same.
+    /// Ends it: no client can connect any more, and those that are connected are told to come back elsewhere; those in
+    /// a namespace of a server that is [draining](crate::Server::is_draining) when that server tells them, so shut it
+    /// down first. Returns when the last one is gone, at the latest some seconds after that. Not needed where a server
+    /// mounts it, whose [`Server::shutdown`](crate::Server::shutdown) does the same.
     pub async fn shutdown(&self) {
         self.0.stop.cancel();
         self.0.tasks.close();
@@ -163,9 +169,7 @@ impl std::fmt::Debug for SocketIo {
 }
 
 async fn redeem(node: &Node, request: &ConnectRequest) -> Result<Identity, Refusal> {
-    let token = request.query("token").and_then(|token| Token::parse(&token).ok());
-    let Some(token) = token else { return Err(Refusal::invalid_token()) };
-    match node.redeem(token).await {
+    match request.redeem(node).await {
         Ok(Some(identity)) => Ok(identity),
         Ok(None) => Err(Refusal::invalid_token()),
         Err(error) => {

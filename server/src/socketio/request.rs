@@ -6,11 +6,16 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use serde::Serialize;
-use tokensocket_protocol::RawJson;
 use tokensocket_protocol::engineio::Version;
 use tokensocket_protocol::message::MAX_DEVICE_BYTES;
+use tokensocket_protocol::{RawJson, Token};
+use tokio::sync::Mutex;
 
 use crate::http::Head;
+use crate::identity::Identity;
+use crate::node::Node;
+use crate::node_id::NodeId;
+use crate::token::TokenStoreError;
 
 /// The device of clients that name none.
 const UNNAMED: &str = "~";
@@ -21,6 +26,22 @@ pub(crate) struct Handshake {
     headers: Arc<HeaderMap>,
     query: Arc<str>,
     pub(crate) remote_address: Option<SocketAddr>,
+    redeemed: Arc<Mutex<Option<Redeemed>>>,
+}
+
+/// A token that was used up by this connection, and whose identity its namespaces share.
+#[derive(Debug)]
+struct Redeemed {
+    node: NodeId,
+    token: Token,
+    identity: Identity,
+}
+
+impl Redeemed {
+    /// Compared as they are: who shows the token again is who brought it.
+    fn is(&self, node: &Node, token: &Token) -> bool {
+        self.node == node.id && self.token.key() == token.key() && self.token.secret() == token.secret()
+    }
 }
 
 impl Handshake {
@@ -29,6 +50,7 @@ impl Handshake {
             headers: Arc::new(head.headers.clone()),
             query: Arc::from(&*head.query),
             remote_address: head.remote_address,
+            redeemed: Arc::default(),
         }
     }
 
@@ -107,6 +129,31 @@ impl ConnectRequest {
         named.unwrap_or_else(|| UNNAMED.to_owned())
     }
 
+    /// The identity of the token that the client brought, if it is one of this node's: good for one connection, whichever
+    /// of its namespaces ask. Those of versions 1 and 2 are in the root first, whatever they mean.
+    pub(crate) async fn redeem(&self, node: &Node) -> Result<Option<Identity>, TokenStoreError> {
+        let Some(token) = self.query("token").and_then(|token| Token::parse(&token).ok()) else {
+            return Ok(None);
+        };
+        // Held until the store has answered: who asks meanwhile wants to know what came of it.
+        let mut redeemed = self.handshake.redeemed.lock().await;
+        let known = redeemed.as_ref().filter(|known| known.is(node, &token));
+        if let Some(known) = known {
+            return Ok(Some(known.identity.clone()));
+        }
+        let identity = node.redeem(token.clone()).await?;
+        if let Some(identity) = &identity {
+            *redeemed = Some(Redeemed { node: node.id, token, identity: identity.clone() });
+        }
+        Ok(identity)
+    }
+
+    /// Whether it brought the same token for this namespace as in the connection's first request.
+    pub(super) fn brings_the_first_token(&self) -> bool {
+        let first = self.handshake.parameter("token").filter(|token| !token.is_empty());
+        first.is_some() && first == self.query("token")
+    }
+
     fn in_auth(&self, name: &str) -> Option<String> {
         let auth: serde_json::Map<String, serde_json::Value> = self.auth.as_ref()?.parse().ok()?;
         match auth.get(name)? {
@@ -176,7 +223,12 @@ mod tests {
     use super::*;
 
     fn request(handshake: &str, query: Option<&str>, auth: Option<&str>) -> ConnectRequest {
-        let handshake = Handshake { headers: Arc::default(), query: handshake.into(), remote_address: None };
+        let handshake = Handshake {
+            headers: Arc::default(),
+            query: handshake.into(),
+            remote_address: None,
+            redeemed: Arc::default(),
+        };
         let auth = auth.and_then(|auth| RawJson::from_text(auth.to_owned()).ok());
         ConnectRequest::new("/newsite", Version::V4, handshake, query, auth)
     }

@@ -47,6 +47,9 @@ async fn issue(node: &Node, origins: &AllowedOrigins, head: &Head) -> Response<R
             Ok(token) => (StatusCode::OK, json!({ "token": token.to_string() })),
             Err(error) => (status(&error), json!({ "error": error.to_string() })),
         },
+        Err(AuthenticateError::Denied(why)) if callback.is_some() => {
+            (StatusCode::FORBIDDEN, json!({ "error": "Forbidden", "message": why }))
+        }
         Err(error) => (refusal(&error), json!({ "error": error.to_string() })),
     };
     let mut response = match callback {
@@ -63,7 +66,7 @@ async fn issue(node: &Node, origins: &AllowedOrigins, head: &Head) -> Response<R
 pub(crate) fn refusal(error: &AuthenticateError) -> StatusCode {
     match error {
         AuthenticateError::Refused(_) => StatusCode::UNAUTHORIZED,
-        AuthenticateError::Forbidden => StatusCode::FORBIDDEN,
+        AuthenticateError::Forbidden | AuthenticateError::Denied(_) => StatusCode::FORBIDDEN,
         AuthenticateError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -165,6 +165,9 @@ impl Story {
             disk.calm();
         }
         self.start_server();
+        if let Some(server) = &self.server {
+            server.hearing.find_all();
+        }
         // What was given back comes again on another connection.
         self.world.network.strike_all(Fault::Cut);
         for client in &self.clients {

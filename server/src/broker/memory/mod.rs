@@ -15,6 +15,7 @@ use tokensocket_protocol::{Channel, Pattern, RawJson};
 use super::{Broker, BrokerError, BrokerHandler, Control, Key, Publication, Publish, Published};
 use crate::history::keys::{KeyName, Keys, MAX_KEYS};
 use crate::history::{History, HistoryPage, HistoryQuery, Kept};
+use crate::node_id::NodeId;
 use crate::timestamp::Timestamp;
 use logs::Logs;
 
@@ -145,7 +146,11 @@ impl std::fmt::Debug for MemoryBroker {
 }
 
 impl Broker for MemoryBroker {
-    fn start(&self, handler: Weak<dyn BrokerHandler>) -> Result<(), BrokerError> {
+    fn has_others(&self) -> bool {
+        false
+    }
+
+    fn start(&self, _: NodeId, handler: Weak<dyn BrokerHandler>) -> Result<(), BrokerError> {
         self.handler
             .set(handler)
             .map_err(|_| BrokerError::Unavailable("a broker serves one server".to_owned()))

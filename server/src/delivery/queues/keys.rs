@@ -26,6 +26,12 @@ impl Keys {
         self.known.len()
     }
 
+    /// All that are known, in the order in which they came.
+    #[cfg(feature = "nats")]
+    pub(super) fn all(&self) -> impl Iterator<Item = (Timestamp, &Arc<str>)> {
+        self.order.iter().map(|(at, key)| (*at, key))
+    }
+
     /// Whether there is room for one more.
     pub(super) fn check_room(&self, limit: usize) -> Result<(), StoreError> {
         if self.known.len() < limit { Ok(()) } else { Err(StoreError::TooMany("keys")) }

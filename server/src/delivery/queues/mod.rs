@@ -10,6 +10,8 @@
 //! clock, no disk and no socket, and draws its randomness from the seed that it was given.
 
 mod change;
+#[cfg(feature = "nats")]
+mod image;
 mod keys;
 mod queue;
 mod restore;
@@ -31,6 +33,8 @@ use crate::store::StoreError;
 use crate::timestamp::Timestamp;
 
 pub use change::{Accepted, Change, Content, DeviceRecord, Held};
+#[cfg(feature = "nats")]
+pub(crate) use image::Image;
 pub use restore::Restored;
 
 use keys::Keys;

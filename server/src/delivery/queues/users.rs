@@ -72,6 +72,18 @@ impl Users {
         self.users.contains_key(user)
     }
 
+    #[cfg(feature = "nats")]
+    pub(super) fn rooms(&self, user: &str) -> Option<&[Arc<str>]> {
+        self.users.get(user).map(|user| &*user.rooms)
+    }
+
+    /// All users with their rooms, by their names.
+    #[cfg(feature = "nats")]
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Arc<str>, &[Arc<str>])> {
+        let users: BTreeMap<_, _> = self.users.iter().map(|(name, user)| (name, &*user.rooms)).collect();
+        users.into_iter()
+    }
+
     /// As [`Users::set_rooms`], for what is kept already.
     pub(super) fn restore(&mut self, user: &Arc<str>, rooms: Vec<Arc<str>>) {
         let before = std::mem::take(&mut self.users.entry(Arc::clone(user)).or_default().rooms);

@@ -17,6 +17,7 @@ use super::{EmbeddedOptions, EmbeddedStore, OpenReport};
 use crate::broker::{Broker, Publish};
 use crate::delivery::{Acknowledge, Appended, Arrival, Arrived, Device, DeviceStore, Entry, Message, To};
 use crate::history::{History, HistoryPage, HistoryQuery};
+use crate::node_id::NodeId;
 use crate::store::StoreError;
 use crate::timestamp::Timestamp;
 
@@ -123,7 +124,7 @@ impl Handler {
     fn of(store: &EmbeddedStore) -> Arc<Self> {
         let handler = Arc::new(Self::default());
         let weak: std::sync::Weak<Self> = Arc::downgrade(&handler);
-        store.broker().start(weak).unwrap();
+        store.broker().start(NodeId::from_number(1), weak).unwrap();
         handler
     }
 

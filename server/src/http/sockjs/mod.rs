@@ -43,7 +43,7 @@ impl Endpoint {
             timeout: options.session_timeout,
             message: node.config.max_message_bytes,
         };
-        let table = Table::new(limits, options.max_sessions, node.tasks.clone(), node.stop.clone());
+        let table = Table::new(limits, options.max_sessions, node.tasks.clone(), node.last.clone());
         Self { iframe: Iframe::new(&options.client_url), table, options }
     }
 }

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokensocket_protocol::{Channel, Epoch, Position, RawJson};
 
-use super::{Arrival, Found, Missed, Placed, ReadAgain, Track};
+use super::{Arrival, Found, Mended, Missed, Placed, ReadAgain, Track};
 use crate::broker::Publication;
 use crate::history::log::Log;
 use crate::history::{History, HistoryPage, HistoryQuery, Kept};
@@ -121,14 +121,99 @@ fn a_place_of_another_epoch_or_still_to_come_is_not_recovered() -> Result<(), Re
 }
 
 #[test]
-fn a_hole_or_another_epoch_is_a_break_right_before_what_comes() {
-    for (next, before) in [((1, 7), (1, 6)), ((2, 1), (2, 0))] {
+fn another_epoch_is_a_break_right_before_what_comes() {
+    for hole in [false, true] {
         let mut track = track(5);
-        let next = position(next.0, next.1);
-        assert_eq!(track.arrive(&publication(next.clone())), Arrival::Break(position(before.0, before.1)));
+        if hole {
+            assert_eq!(track.arrive(&publication(position(1, 7))), Arrival::Held(true));
+        }
+        let next = position(2, 1);
+        assert_eq!(track.arrive(&publication(next.clone())), Arrival::Break(position(2, 0)));
         assert_eq!(track.arrive(&publication(next.clone())), Arrival::Next);
         assert_eq!(track.arrive(&publication(next)), Arrival::Known);
+        assert!(!track.has_hole());
     }
+}
+
+/// A track that was given 5, then what is behind a hole.
+fn holed(behind: impl IntoIterator<Item = u64>) -> Track {
+    let mut track = track(5);
+    for (at, offset) in behind.into_iter().enumerate() {
+        assert_eq!(track.arrive(&publication(position(1, offset))), Arrival::Held(at == 0));
+    }
+    track
+}
+
+fn mended(track: &mut Track, page: &HistoryPage, since: u64) -> (Vec<u64>, Option<Position>, Vec<u64>, bool) {
+    let Mended { unseen, place, behind, again } = track.mend(page, Some(&position(1, since)));
+    (offsets(&unseen), place, offsets(&behind), again)
+}
+
+#[test]
+fn what_is_behind_a_hole_follows_what_was_read() {
+    for (read, held) in [(8, 8..=8), (9, 8..=12), (11, 8..=12), (14, 8..=12)] {
+        let mut track = holed(held.clone());
+        let all: Vec<_> = (6..=read.max(*held.end())).collect();
+        assert_eq!(mended(&mut track, &page(1, 5, read), 5), (all.clone(), None, vec![], false));
+        assert_eq!(track.seen(), Some(&position(1, all.len() as u64 + 5)));
+        assert!(!track.has_hole());
+        let next = position(1, all.len() as u64 + 6);
+        assert_eq!(track.arrive(&publication(next)), Arrival::Next);
+    }
+}
+
+#[test]
+fn what_was_read_too_early_is_given_and_the_rest_read_again() {
+    let mut track = holed([8, 9, 14]);
+    assert_eq!(mended(&mut track, &page(1, 5, 10), 5), (vec![6, 7, 8, 9, 10], None, vec![], true));
+    assert_eq!(mended(&mut track, &page(1, 10, 13), 10), (vec![11, 12, 13, 14], None, vec![], false));
+}
+
+#[test]
+fn what_history_does_not_have_any_more_is_lost_and_what_is_held_goes_on() {
+    let mut track = holed([8, 9]);
+    let mut late = page(1, 7, 9);
+    late.gap = true;
+    let place = Some(position(1, 7));
+    assert_eq!(mended(&mut track, &late, 5), (vec![], place, vec![8, 9], false));
+    assert_eq!(track.arrive(&publication(position(1, 10))), Arrival::Next);
+}
+
+#[test]
+fn a_channel_that_began_anew_or_lost_its_end_is_told_where_it_stands() {
+    for read in [page(2, 0, 3), page(1, 3, 3)] {
+        let mut track = track(5);
+        assert_eq!(mended(&mut track, &read, 5), (vec![], Some(read.position.clone()), vec![], false));
+        let Position { epoch, offset } = read.position;
+        let next = Position { epoch, offset: offset + 1 };
+        assert_eq!(track.arrive(&publication(next)), Arrival::Next);
+    }
+}
+
+#[test]
+fn where_nothing_is_missing_nothing_is_said() {
+    let mut track = track(5);
+    assert_eq!(mended(&mut track, &page(1, 5, 5), 5), (vec![], None, vec![], false));
+    // It was read before the last ones came.
+    assert_eq!(mended(&mut track, &page(1, 3, 3), 3), (vec![], None, vec![], false));
+    assert_eq!(track.seen(), Some(&position(1, 5)));
+}
+
+#[test]
+fn who_knows_no_place_yet_begins_where_the_channel_stands() {
+    let mut track = Track::default();
+    assert_eq!(track.mend(&page(1, 9, 9), None), Mended::default());
+    assert_eq!(track.seen(), Some(&position(1, 9)));
+}
+
+#[test]
+fn so_much_is_held_and_no_more() {
+    let mut track = holed(8..=3000);
+    assert!(!mended(&mut track, &page(1, 5, 2000), 5).3);
+    let mut track = holed(8..=3000);
+    assert!(mended(&mut track, &page(1, 5, 1900), 5).3);
+    assert!(!mended(&mut track, &page(1, 1900, 3000), 1900).3);
+    assert_eq!(track.seen(), Some(&position(1, 3000)));
 }
 
 /// One that joins, or has joined.
@@ -152,6 +237,10 @@ struct World {
     track: Track,
     joiners: BTreeMap<usize, Joiner>,
     recovered: usize,
+    /// What was read to mend.
+    read: Option<(HistoryPage, Option<Position>)>,
+    mended: usize,
+    lost: usize,
 }
 
 impl World {
@@ -164,6 +253,9 @@ impl World {
             track: Track::default(),
             joiners: BTreeMap::new(),
             recovered: 0,
+            read: None,
+            mended: 0,
+            lost: 0,
         }
     }
 
@@ -186,16 +278,59 @@ impl World {
         let position = self.late.remove(0);
         loop {
             match self.track.arrive(&publication(position.clone())) {
-                Arrival::Known => return,
+                Arrival::Known | Arrival::Held(_) => return,
                 Arrival::Next => return self.give(position.offset),
-                Arrival::Break(place) => {
-                    for joiner in self.joiners.values_mut().filter(|joiner| joiner.got.is_some()) {
-                        joiner.check();
-                        joiner.told_break = true;
-                        joiner.got = Some((place.clone(), Vec::new()));
-                    }
-                }
+                Arrival::Break(place) => self.tell_break(&place),
             }
+        }
+    }
+
+    fn tell_break(&mut self, place: &Position) {
+        for joiner in self.joiners.values_mut().filter(|joiner| joiner.got.is_some()) {
+            joiner.check();
+            joiner.told_break = true;
+            joiner.got = Some((place.clone(), Vec::new()));
+        }
+    }
+
+    /// The engine was away for some publications.
+    fn cut(&mut self) {
+        let some = self.rng.random_range(0..=self.late.len().min(3));
+        self.late.drain(..some);
+    }
+
+    fn read_missing(&mut self) {
+        let since = self.track.seen().cloned();
+        let page = self.select(since.clone());
+        self.read = Some((page, since));
+    }
+
+    /// Whether that was not all.
+    fn mend(&mut self) -> bool {
+        let Some((page, since)) = self.read.take() else { return true };
+        let Mended { unseen, place, behind, again } = self.track.mend(&page, since.as_ref());
+        self.mended += unseen.len();
+        for missed in unseen {
+            self.give(missed.offset);
+        }
+        if let Some(place) = place {
+            self.lost += 1;
+            self.tell_break(&place);
+        }
+        for missed in behind {
+            self.give(missed.offset);
+        }
+        again
+    }
+
+    fn select(&mut self, since: Option<Position>) -> HistoryPage {
+        let selection = self.log.select(&HistoryQuery { since, ..HistoryQuery::default() }, NOW);
+        let kept = |offset| Kept { offset, message: message(offset), at: NOW };
+        HistoryPage {
+            publications: selection.offsets().map(kept).collect(),
+            position: selection.position,
+            gap: selection.gap,
+            more: false,
         }
     }
 
@@ -225,14 +360,8 @@ impl World {
             (recover, _) => recover.clone(),
         };
         let offset = since.as_ref().map_or(u64::MAX, |since| since.offset);
-        let selection = self.log.select(&HistoryQuery { since, ..HistoryQuery::default() }, NOW);
-        let kept = |offset| Kept { offset, message: message(offset), at: NOW };
-        let page = HistoryPage {
-            publications: selection.offsets().map(kept).collect(),
-            position: selection.position,
-            gap: selection.gap,
-            more: false,
-        };
+        let page = self.select(since);
+        let Some(joiner) = self.joiners.get_mut(&id) else { return };
         joiner.read = Some((page, offset));
         joiner.readings += 1;
     }
@@ -270,8 +399,8 @@ impl Joiner {
 
 #[test]
 fn whoever_joins_gets_everything_behind_its_place_once_and_in_order() {
-    let mut recovered = 0;
-    for seed in 0..2000 {
+    let (mut recovered, mut mended, mut lost) = (0, 0, 0);
+    for seed in 0..4000 {
         let mut world = World::new(seed);
         for step in 0..200 {
             let id = world.rng.random_range(0..12);
@@ -280,6 +409,9 @@ fn whoever_joins_gets_everything_behind_its_place_once_and_in_order() {
                 30..60 => world.deliver(),
                 60..70 => world.begin(step),
                 70..71 if seed % 4 == 0 => world.restart(),
+                71..74 if seed % 2 == 0 => world.cut(),
+                74..77 => world.read_missing(),
+                77..80 => drop(world.mend()),
                 _ => {
                     let ids: Vec<_> = world.joiners.keys().copied().collect();
                     if let Some(id) = ids.get(id) {
@@ -290,6 +422,10 @@ fn whoever_joins_gets_everything_behind_its_place_once_and_in_order() {
         }
         while !world.late.is_empty() {
             world.deliver();
+        }
+        world.read_missing();
+        while world.mend() {
+            world.read_missing();
         }
         let end = world.log.position();
         for joiner in world.joiners.values() {
@@ -303,9 +439,13 @@ fn whoever_joins_gets_everything_behind_its_place_once_and_in_order() {
                     "seed {seed}: nothing is missing at the end"
                 );
             }
-            assert!(seed % 4 == 0 || !joiner.told_break, "seed {seed}: nothing broke");
+            let broke = seed % 4 == 0 || world.lost > 0;
+            assert!(broke || !joiner.told_break, "seed {seed}: nothing broke");
         }
         recovered += world.recovered;
+        mended += world.mended;
+        lost += world.lost;
     }
+    assert!(mended > 1000 && mended > 2 * lost, "{mended} were mended, and {lost} times some were lost");
     assert!(recovered > 1000, "{recovered} were recovered");
 }

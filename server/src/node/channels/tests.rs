@@ -24,6 +24,7 @@ use crate::embedded::{Durability, EmbeddedOptions, EmbeddedStore};
 use crate::format::Format;
 use crate::history::log::Log;
 use crate::history::{History, HistoryPage, HistoryQuery, Kept};
+use crate::node_id::NodeId;
 use crate::server::Server;
 use crate::socket::Socket;
 use crate::timestamp::Timestamp;
@@ -266,7 +267,7 @@ impl LateBroker {
 }
 
 impl Broker for LateBroker {
-    fn start(&self, handler: std::sync::Weak<dyn BrokerHandler>) -> Result<(), BrokerError> {
+    fn start(&self, _: NodeId, handler: std::sync::Weak<dyn BrokerHandler>) -> Result<(), BrokerError> {
         let (sender, mut late) = mpsc::unbounded_channel::<Publication>();
         *self.late.lock() = Some(sender);
         tokio::spawn(async move {

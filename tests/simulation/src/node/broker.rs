@@ -1,11 +1,12 @@
 //! A broker whose publications are noted: what is accepted, and in which order.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use futures_util::future::BoxFuture;
 use tokensocket_server::{
-    Broker, BrokerError, BrokerHandler, Channel, Control, History, HistoryPage, HistoryQuery, Pattern,
-    Publication, Publish, Published, RawJson, Timestamp,
+    Broker, BrokerError, BrokerHandler, Channel, Control, Gap, History, HistoryPage, HistoryQuery, NodeId,
+    Pattern, Publication, Publish, Published, RawJson, Timestamp,
 };
 
 use super::Life;
@@ -21,12 +22,50 @@ struct Watch {
     world: Weak<World>,
     life: Life,
     node: OnceLock<Weak<dyn BrokerHandler>>,
+    /// What is kept does not come to the node, as when its engine cannot be reached.
+    is_away: AtomicBool,
+}
+
+/// What a node hears of its broker.
+#[derive(Clone)]
+pub(crate) struct Hearing(Arc<Watch>);
+
+impl Hearing {
+    /// What is kept does not come any more.
+    pub(crate) fn lose(&self) {
+        self.0.is_away.store(true, Ordering::Relaxed);
+    }
+
+    /// It comes again. `tells`: the node hears that it may have missed something.
+    pub(crate) fn find(&self, tells: bool) {
+        let was_away = self.0.is_away.swap(false, Ordering::Relaxed);
+        if (was_away && tells)
+            && let Some(node) = self.0.node()
+        {
+            node.handle_gap(Gap::All);
+        }
+    }
+
+    /// It comes again, if it did not, and the node looks into all that it may have missed ever.
+    pub(crate) fn find_all(&self) {
+        self.0.is_away.store(true, Ordering::Relaxed);
+        self.find(true);
+    }
 }
 
 impl<B> Watched<B> {
     pub(super) fn new(broker: B, world: &Arc<World>, life: &Life) -> Self {
-        let watch = Watch { world: Arc::downgrade(world), life: life.clone(), node: OnceLock::new() };
+        let watch = Watch {
+            world: Arc::downgrade(world),
+            life: life.clone(),
+            node: OnceLock::new(),
+            is_away: AtomicBool::new(false),
+        };
         Self { broker, handler: Arc::new(watch) }
+    }
+
+    pub(super) fn hearing(&self) -> Hearing {
+        Hearing(Arc::clone(&self.handler))
     }
 }
 
@@ -46,6 +85,9 @@ impl BrokerHandler for Watch {
             let Publication { channel, message, position } = publication;
             world.trace.note(format_args!("accepted {message:?} on {channel} at {position:?}"));
             world.ledger.lock().accepted(channel.as_str(), message);
+        }
+        if publication.position.is_some() && self.is_away.load(Ordering::Relaxed) {
+            return;
         }
         if let Some(node) = self.node() {
             node.handle_publication(publication);
@@ -75,11 +117,15 @@ impl BrokerHandler for Watch {
 }
 
 impl<B: Broker> Broker for Watched<B> {
-    fn start(&self, handler: Weak<dyn BrokerHandler>) -> Result<(), BrokerError> {
+    fn has_others(&self) -> bool {
+        self.broker.has_others()
+    }
+
+    fn start(&self, node: NodeId, handler: Weak<dyn BrokerHandler>) -> Result<(), BrokerError> {
         // A broker is started once.
         let _ = self.handler.node.set(handler);
         let watch: Arc<dyn BrokerHandler> = Arc::clone(&self.handler) as Arc<dyn BrokerHandler>;
-        self.broker.start(Arc::downgrade(&watch))
+        self.broker.start(node, Arc::downgrade(&watch))
     }
 
     fn publish(&self, publish: Publish) -> BoxFuture<'_, Result<Published, BrokerError>> {

@@ -22,6 +22,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 use tower_service::Service;
 
+use self::broker::Hearing;
 use crate::network::{Fault, Stream};
 use crate::store::{Disk, DiskBroker, DiskDevices};
 use crate::world::World;
@@ -60,6 +61,7 @@ impl Life {
 /// A running server.
 pub(crate) struct Process {
     pub(crate) server: Server,
+    pub(crate) hearing: Hearing,
     life: Life,
     disk: Option<Arc<Disk>>,
     /// The accept loop, and what the application does beside it.
@@ -71,10 +73,14 @@ impl Process {
     pub(crate) fn start(world: &Arc<World>, keeping: &Keeping, random: &mut fastrand::Rng) -> Self {
         let life = Life::new();
         let builder = Server::builder().authenticate_anyone();
-        let builder = match &keeping.disk {
-            None => builder.broker(broker::Watched::new(MemoryBroker::default(), world, &life)).device_store(
-                devices::Watched::new(MemoryDeviceStore::new(keeping.limits.clone()), world, &life),
-            ),
+        let (builder, hearing) = match &keeping.disk {
+            None => {
+                let broker = broker::Watched::new(MemoryBroker::default(), world, &life);
+                let queues = MemoryDeviceStore::new(keeping.limits.clone());
+                let hearing = broker.hearing();
+                let queues = devices::Watched::new(queues, world, &life);
+                (builder.broker(broker).device_store(queues), hearing)
+            }
             Some(disk) => {
                 world.ledger.lock().opened();
                 let (kept, published) = DiskBroker::open(disk.mount(&life), random.fork());
@@ -84,9 +90,10 @@ impl Process {
                 let mount = disk.mount(&life);
                 let queues =
                     DiskDevices::open(mount, keeping.limits.clone(), random.u64(..), Timestamp::now());
-                builder
-                    .broker(broker::Watched::new(kept, world, &life))
-                    .device_store(devices::Watched::new(queues, world, &life))
+                let broker = broker::Watched::new(kept, world, &life);
+                let hearing = broker.hearing();
+                let queues = devices::Watched::new(queues, world, &life);
+                (builder.broker(broker).device_store(queues), hearing)
             }
         };
         let history = ChannelOptions::new().history(keeping.history.clone());
@@ -111,7 +118,7 @@ impl Process {
         world.trace.note(format_args!("a server starts"));
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(server.clone(), accepted));
-        Self { server, life, disk: keeping.disk.clone(), tasks }
+        Self { server, hearing, life, disk: keeping.disk.clone(), tasks }
     }
 
     /// Does something in the application's name, until the process ends.

@@ -11,7 +11,7 @@ use tokensocket_server::keys::{KeyName, Keys, MAX_KEYS};
 use tokensocket_server::log::Log;
 use tokensocket_server::{
     Broker, BrokerError, BrokerHandler, Channel, Control, Epoch, History, HistoryPage, HistoryQuery,
-    Kept as KeptPublication, Pattern, Position, Publication, Publish, Published, RawJson, Timestamp,
+    Kept as KeptPublication, NodeId, Pattern, Position, Publication, Publish, Published, RawJson, Timestamp,
 };
 use tokio::sync::oneshot;
 
@@ -145,7 +145,11 @@ fn answer<R: Send + 'static>(done: oneshot::Receiver<R>) -> BoxFuture<'static, R
 }
 
 impl Broker for DiskBroker {
-    fn start(&self, handler: Weak<dyn BrokerHandler>) -> Result<(), BrokerError> {
+    fn has_others(&self) -> bool {
+        false
+    }
+
+    fn start(&self, _: NodeId, handler: Weak<dyn BrokerHandler>) -> Result<(), BrokerError> {
         let started = self.0.handler.set(handler);
         started.map_err(|_| BrokerError::Unavailable("a broker serves one server".to_owned()))
     }

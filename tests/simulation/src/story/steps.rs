@@ -12,7 +12,7 @@ use crate::ledger::keeps;
 use crate::network::Fault;
 
 /// What may happen, with how often.
-const STEPS: [(u32, Step); 20] = [
+const STEPS: [(u32, Step); 22] = [
     (10, Step::Call),
     (8, Step::Subscribe),
     (3, Step::Unsubscribe),
@@ -23,6 +23,8 @@ const STEPS: [(u32, Step); 20] = [
     (4, Step::ServerCalls),
     (14, Step::ServerDelivers),
     (1, Step::DiskFills),
+    (2, Step::EngineGoes),
+    (2, Step::EngineComes),
     (2, Step::Cancel),
     (1, Step::Stall),
     (1, Step::Wake),
@@ -47,6 +49,8 @@ enum Step {
     ServerCalls,
     ServerDelivers,
     DiskFills,
+    EngineGoes,
+    EngineComes,
     Cancel,
     Stall,
     Wake,
@@ -145,6 +149,19 @@ impl Story {
                 let full = self.random.bool();
                 if let Some(disk) = &self.keeping.disk {
                     disk.fill(full);
+                }
+            }
+            Step::EngineGoes => {
+                if let Some(server) = &self.server {
+                    self.world.trace.note(format_args!("the server hears nothing of channels that are kept"));
+                    server.hearing.lose();
+                }
+            }
+            Step::EngineComes => {
+                let tells = self.random.bool();
+                if let Some(server) = &self.server {
+                    self.world.trace.note(format_args!("it hears of them again, and is told so: {tells}"));
+                    server.hearing.find(tells);
                 }
             }
             Step::ServerCrashes => {

@@ -18,9 +18,9 @@ use futures_util::future::{BoxFuture, Fuse, FusedFuture};
 use parking_lot::Mutex;
 use tokensocket_protocol::Close;
 use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 
 use crate::http::upgrade::Accept;
+use crate::node::Guest;
 use crate::transport::Transport;
 use mailbox::{Closed, Mailbox};
 use pump::{Ended, Pump};
@@ -81,8 +81,8 @@ pub(crate) struct Service {
     pub(crate) close_timeout: Duration,
     /// How much may wait for the client, in bytes.
     pub(crate) outbox_bytes: usize,
-    /// Cancelled when the server begins to end.
-    pub(crate) stop: CancellationToken,
+    /// Says when it is to go, since the server ends.
+    pub(crate) guest: Guest,
 }
 
 impl Accept for Service {
@@ -107,7 +107,12 @@ impl Accept for Service {
             }
             pump.poll(cx, |cx| poll_once(handler.as_mut(), cx))
         });
-        let close = match self.stop.run_until_cancelled(ended).await {
+        let ended = tokio::select! {
+            biased;
+            () = self.guest.dismissed() => None,
+            ended = ended => Some(ended),
+        };
+        let close = match ended {
             Some(Ok(())) => close.lock().clone(),
             Some(Err(Ended::Rule(close))) => close,
             Some(Err(Ended::Gone)) => {
