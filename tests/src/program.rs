@@ -144,10 +144,6 @@ impl Program {
     pub async fn ended(&mut self) {
         within("a program to end", self.child.wait()).await.expect("its status can be read");
     }
-
-    pub(crate) fn has_ended(&mut self) -> bool {
-        self.child.try_wait().is_ok_and(|status| status.is_some())
-    }
 }
 
 /// The `tokensocket` program.

@@ -1,0 +1,56 @@
+-- Removes what a device has: node, the command that publishes, user, id, seq, whether all before it too.
+local me, by, seq = ARGV[1], ARGV[2], tonumber(ARGV[5])
+local d = find_device(ARGV[3], ARGV[4])
+if not d then return {} end
+local queue = B .. 'q:' .. d.number
+
+local function remove(messages)
+  for _, message in ipairs(messages) do
+    d.b = d.b - tonumber(call('HGET', B .. 'm:' .. message, 'b') or 0)
+    unref(message)
+  end
+  d.n = d.n - #messages
+  if d.n <= 0 then d.n, d.b = 0, 0 end
+end
+
+if ARGV[6] == '1' then
+  if seq > d.l then return {} end
+  remove(call('ZRANGEBYSCORE', queue, '-inf', ARGV[5]))
+  call('ZREMRANGEBYSCORE', queue, '-inf', ARGV[5])
+  call('HSET', B .. 'd:' .. d.number, 'n', d.n, 'b', whole(d.b))
+  return {}
+end
+
+local message = call('ZRANGEBYSCORE', queue, ARGV[5], ARGV[5])[1]
+if not message then return {} end
+local v = call('HMGET', B .. 'm:' .. message, 'e', 'r')
+local function is_overtaken()
+  local at = 0
+  while true do
+    local page = call('ZRANGE', queue, at, at + 49)
+    for _, other in ipairs(page) do
+      if other == message then return false end
+      if call('HGET', B .. 'm:' .. other, 'e') == v[1] then return true end
+    end
+    if #page < 50 then return false end
+    at = at + 50
+  end
+end
+if v[2] ~= '1' or not is_overtaken() then
+  remove({ message })
+  call('ZREM', queue, message)
+  call('HSET', B .. 'd:' .. d.number, 'n', d.n, 'b', whole(d.b))
+  return {}
+end
+local which = {}
+for _, other in ipairs(call('ZRANGE', queue, 0, -1)) do
+  if call('HGET', B .. 'm:' .. other, 'e') == v[1] then which[#which + 1] = other end
+end
+local told = note(d, '=' .. v[1], 'order')
+remove(which)
+for _, other in ipairs(which) do call('ZREM', queue, other) end
+save_device(d)
+local hints = {}
+add_hint(hints, d.c, me, 'r', { d.u, d.i, told[1], told[2], told[3] })
+publish(hints, by, {}, '')
+return told

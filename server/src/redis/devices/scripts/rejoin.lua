@@ -1,0 +1,30 @@
+-- Devices are connected to a node that was given up, or whose connections Redis has forgotten: node, lease, whether
+-- restarts lose nothing, a new salt, for each device: user, id, connections, ttl, the last seq known, a new epoch, number
+-- of rooms, rooms.
+local node = ARGV[1]
+local salt = check_run(ARGV[3] == '1', ARGV[4])
+renew(node, tonumber(ARGV[2]))
+local answers, at = {}, 5
+while at < #ARGV do
+  local user, id, count, ttl = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+  local last, epoch, rooms = tonumber(ARGV[at + 4]), ARGV[at + 5], {}
+  for room = 1, tonumber(ARGV[at + 6]) do rooms[room] = ARGV[at + 6 + room] end
+  at = at + 7 + #rooms
+  local d = find_device(user, id)
+  if not d then
+    local un = user_number(user)
+    set_rooms(un, rooms)
+    -- Its connections go on behind the last one that they were sent.
+    d = insert_device(un, user, id, epoch, last, salt)
+    note(d, '', 'lost')
+  elseif d.l < last then
+    d.l, d.e = last, epoch
+    if d.x == salt then note(d, '', 'lost') end
+  end
+  check_salt(d, salt)
+  d.p, d.t = '', ttl
+  set_connections(d, node, count)
+  save_device(d)
+  answers[#answers + 1] = { user, id, whole(d.l), untold(d) }
+end
+return answers

@@ -1,0 +1,145 @@
+//! How an engine is used.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::engine::Outage;
+
+/// Options of [`Redis::connect`](super::Redis::connect).
+#[derive(Debug, Clone)]
+pub struct RedisOptions {
+    pub(super) prefix: String,
+    pub(super) user: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) sentinel_user: Option<String>,
+    pub(super) sentinel_password: Option<String>,
+    pub(super) ca: Option<PathBuf>,
+    pub(super) connect_limit: Duration,
+    pub(super) response_limit: Duration,
+    pub(super) outage: Outage,
+    pub(super) max_pending: usize,
+    pub(super) max_pending_bytes: usize,
+    pub(super) max_tokens: usize,
+    pub(super) lease: Duration,
+}
+
+impl Default for RedisOptions {
+    fn default() -> Self {
+        Self {
+            prefix: "ts".to_owned(),
+            user: None,
+            password: None,
+            sentinel_user: None,
+            sentinel_password: None,
+            ca: None,
+            connect_limit: Duration::from_secs(5),
+            response_limit: Duration::from_secs(5),
+            outage: Outage::Refuse,
+            max_pending: 65_536,
+            max_pending_bytes: 64 << 20,
+            max_tokens: 100_000,
+            lease: Duration::from_secs(30),
+        }
+    }
+}
+
+impl RedisOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the names of all keys and topics begin with, so that others can use the same Redis. Default `ts`. All
+    /// nodes must have the same.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// The user, in place of the one in the address.
+    #[must_use]
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.user = Some(user.into());
+        self
+    }
+
+    /// The password, in place of the one in the address.
+    #[must_use]
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// The user at the Sentinels, which know their own. Default: none.
+    #[must_use]
+    pub fn sentinel_user(mut self, user: impl Into<String>) -> Self {
+        self.sentinel_user = Some(user.into());
+        self
+    }
+
+    /// The password at the Sentinels. Default: none.
+    #[must_use]
+    pub fn sentinel_password(mut self, password: impl Into<String>) -> Self {
+        self.sentinel_password = Some(password.into());
+        self
+    }
+
+    /// A PEM file of the authorities that are trusted with `rediss://`, in place of the system's.
+    #[must_use]
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ca = Some(path.into());
+        self
+    }
+
+    /// How long a connection may take until it can be used. Default 5 s.
+    #[must_use]
+    pub fn connect_limit(mut self, limit: Duration) -> Self {
+        self.connect_limit = limit;
+        self
+    }
+
+    /// How long Redis may take to answer. Then its connection is given up, and made anew; so it is found within this
+    /// time, too, that a server has stopped. Default 5 s.
+    #[must_use]
+    pub fn response_limit(mut self, limit: Duration) -> Self {
+        self.response_limit = limit.max(Duration::from_millis(10));
+        self
+    }
+
+    /// What becomes of publications while Redis cannot be reached. Default [`Outage::Refuse`].
+    #[must_use]
+    pub fn outage(mut self, outage: Outage) -> Self {
+        self.outage = outage;
+        self
+    }
+
+    /// How many operations may wait for Redis, those on their way included. One more is refused. Default 65,536.
+    #[must_use]
+    pub fn max_pending(mut self, operations: usize) -> Self {
+        self.max_pending = operations;
+        self
+    }
+
+    /// How many bytes of operations may wait for Redis. What is beyond is refused. Default 64 MiB.
+    #[must_use]
+    pub fn max_pending_bytes(mut self, bytes: usize) -> Self {
+        self.max_pending_bytes = bytes;
+        self
+    }
+
+    /// How many tokens of one namespace may wait to be redeemed, about. Default 100,000.
+    #[must_use]
+    pub fn max_tokens(mut self, tokens: usize) -> Self {
+        self.max_tokens = tokens;
+        self
+    }
+
+    /// After how long a node that says nothing counts as dead: its presence ends then, and its devices are away. It
+    /// says something each third of that. Default 30 s.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+}

@@ -1,0 +1,304 @@
+//! Who is on a channel, in Redis, for all nodes.
+//!
+//! ```text
+//! join, leave, members, counts ─▶ lane of the shard ─▶ link ─▶ script: one step ─▶ Redis
+//! lease: renewed for each shard ─ given up, or Redis has forgotten ─▶ rejoin
+//! ```
+//!
+//! In: calls of a node. Out: their results. Members carry their node, and end with its lease.
+
+mod lease;
+mod scripts;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all, ready};
+use parking_lot::Mutex;
+use redis::Value;
+use tokensocket_protocol::{Channel, RawJson};
+use tokio::sync::Notify;
+
+use super::Redis;
+use super::link::{Again, Link, LinkError, Listener, Listening, Task};
+use super::script::Script;
+use super::shards::{Answer, Calling, Lane, Sending, Shards};
+use crate::node_id::NodeId;
+use crate::presence::{Change, Counts, Member, PresenceStore};
+use crate::store::StoreError;
+use crate::timestamp::Timestamp;
+
+pub(in crate::redis) use scripts::SCRIPTS;
+
+/// So many members of dead nodes one call takes off.
+const WORK: usize = 1_000;
+
+/// Keeps presence in Redis, for all nodes.
+///
+/// Counts cost the same however many there are, and so does a page of members. Each channel is in one shard: every change
+/// is one step there.
+///
+/// **Nodes.** A node holds a lease in each shard, 30 s by default, and renews it each third of that. Who is there by a node
+/// that does not is taken off by the next [`expire`](PresenceStore::expire) of another: within about ten seconds of
+/// its end. A node that was only cut off puts its members back when it returns; followers who were told that they left
+/// are not told that they are there again, though lists and counts say so.
+///
+/// **What Redis loses** is put right by the nodes: after each lost connection, and whenever Redis has forgotten it, a node
+/// tells it again who is there. The cost is a copy of each membership in the node's memory.
+#[derive(Clone)]
+pub struct RedisPresenceStore(Arc<Owner>);
+
+/// What ends with the store.
+struct Owner {
+    rosters: Arc<Rosters>,
+    _task: Task,
+    listening: Mutex<Vec<Listening>>,
+}
+
+/// What this node notes about a shard.
+#[derive(Debug, Default)]
+struct Notes {
+    here: HashMap<(Channel, Arc<str>), Here>,
+    is_leased: bool,
+    must_rejoin: bool,
+}
+
+/// Somebody who is there by this node.
+#[derive(Debug, Clone)]
+struct Here {
+    user: Option<Arc<str>>,
+    info: RawJson,
+    since: Timestamp,
+    per_user: bool,
+}
+
+struct Rosters {
+    itself: Weak<Self>,
+    link: Link,
+    shards: Shards,
+    lanes: Vec<Arc<Lane<Notes>>>,
+    node: Mutex<Bytes>,
+    /// The shards are to be looked at now.
+    look: Notify,
+}
+
+type Outcome<T> = BoxFuture<'static, Result<T, StoreError>>;
+
+impl Redis {
+    /// A store of who is on which channel.
+    pub fn presence_store(&self) -> RedisPresenceStore {
+        RedisPresenceStore::new(self.link.clone())
+    }
+}
+
+impl RedisPresenceStore {
+    pub(in crate::redis) fn new(link: Link) -> Self {
+        let shards = Shards::new(&link, "p");
+        let node = NodeId::from_number(rand::random());
+        let rosters = Arc::new_cyclic(|itself| Rosters {
+            itself: Weak::clone(itself),
+            lanes: (0..shards.count()).map(|_| Lane::new(Notes::default())).collect(),
+            link,
+            shards,
+            node: Mutex::new(node.to_string().into()),
+            look: Notify::new(),
+        });
+        let task = rosters.link.spawn(lease::keep(Arc::downgrade(&rosters)));
+        Self(Arc::new(Owner { rosters, _task: task, listening: Mutex::new(Vec::new()) }))
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.rosters.release();
+    }
+}
+
+impl Rosters {
+    fn node(&self) -> Bytes {
+        self.node.lock().clone()
+    }
+
+    fn send(&self, script: &'static Script, shard: usize, args: Vec<Bytes>) -> Calling {
+        Sending::new(script, self.shards.route(shard), args, Again::Safe).send(&self.link)
+    }
+
+    /// Notes something about the shard of a channel, and sends a script there.
+    fn call(
+        &self,
+        script: &'static Script,
+        channel: &Channel,
+        args: Vec<Bytes>,
+        note: impl FnOnce(&mut Notes),
+    ) -> Calling {
+        let shard = self.shards.of(channel.as_str());
+        let Some(lane) = self.lanes.get(shard) else {
+            return ready(Err(LinkError::Away("the store is closed".to_owned()))).boxed();
+        };
+        let mut notes = lane.notes();
+        note(&mut notes);
+        self.send(script, shard, args)
+    }
+
+    /// What an answer says of this node's place in a shard.
+    fn seen(&self, shard: usize, is_leased: bool) {
+        let Some(lane) = self.lanes.get(shard) else { return };
+        let mut notes = lane.notes();
+        if std::mem::replace(&mut notes.is_leased, true) && !is_leased {
+            notes.must_rejoin = true;
+            drop(notes);
+            self.look.notify_one();
+        }
+    }
+
+    fn expire_shard(self: &Arc<Self>, shard: usize) -> Outcome<Vec<(Channel, Member)>> {
+        let args = vec![self.node(), text(&WORK.to_string())];
+        let (rosters, first) = (Arc::clone(self), self.send(&scripts::EXPIRE, shard, args.clone()));
+        async move {
+            let (mut left, mut calling) = (Vec::new(), first);
+            loop {
+                let mut answer = Answer::new(calling.await?)?;
+                let is_done: bool = answer.take()?;
+                left.extend(answer.take_list(left_by_channel)?);
+                if is_done {
+                    return Ok(left);
+                }
+                calling = rosters.send(&scripts::EXPIRE, shard, args.clone());
+            }
+        }
+        .boxed()
+    }
+}
+
+impl PresenceStore for RedisPresenceStore {
+    fn start(&self, node: NodeId) -> Result<(), StoreError> {
+        let rosters = &self.0.rosters;
+        *rosters.node.lock() = node.to_string().into();
+        // Nothing is said there: it is how a lost connection is noticed, to whichever server.
+        let itself: Weak<dyn Listener> = Weak::<Rosters>::clone(&rosters.itself);
+        let topics =
+            (0..rosters.shards.count()).map(|shard| format!("{}h:{node}", rosters.shards.route(shard)));
+        *self.0.listening.lock() =
+            topics.map(|topic| rosters.link.listen(topic, Weak::clone(&itself))).collect();
+        rosters.look.notify_one();
+        Ok(())
+    }
+
+    fn join(&self, channel: &Channel, member: Member, per_user: bool) -> Outcome<Change> {
+        let rosters = Arc::clone(&self.0.rosters);
+        let Member { client, user, info, since } = member.clone();
+        let here = Here { user, info, since, per_user };
+        let mut args = vec![rosters.node(), text(&rosters.link.lease().as_millis().to_string())];
+        args.extend(here.args(channel, &client));
+        let place = (channel.clone(), client);
+        let calling = rosters.call(&scripts::JOIN, channel, args, |notes| {
+            notes.here.entry(place).or_insert(here);
+        });
+        let shard = rosters.shards.of(channel.as_str());
+        async move {
+            let mut answer = Answer::new(calling.await?)?;
+            rosters.seen(shard, answer.take()?);
+            let is_new: bool = answer.take()?;
+            Ok(if is_new { Change::Joined(member) } else { Change::None })
+        }
+        .boxed()
+    }
+
+    fn leave(&self, channel: &Channel, client: &str, per_user: bool) -> Outcome<Change> {
+        let args = vec![text(channel.as_str()), text(client), flag(per_user)];
+        let place = (channel.clone(), Arc::from(client));
+        let calling = self.0.rosters.call(&scripts::LEAVE, channel, args, |notes| {
+            notes.here.remove(&place);
+        });
+        async move {
+            match calling.await? {
+                Value::Array(parts) if parts.is_empty() => Ok(Change::None),
+                left => Ok(Change::Left(member(left)?)),
+            }
+        }
+        .boxed()
+    }
+
+    fn members(&self, channel: &Channel, after: Option<&str>, limit: usize, _: bool) -> Outcome<Vec<Member>> {
+        let after = after.map_or_else(Bytes::new, |after| format!("={after}").into());
+        let limit = limit.min(usize::try_from(u32::MAX).unwrap_or(limit));
+        let args = vec![text(channel.as_str()), after, text(&limit.to_string())];
+        let calling = self.0.rosters.call(&scripts::MEMBERS, channel, args, |_| {});
+        async move {
+            match calling.await? {
+                members @ Value::Array(_) => Ok(Answer::new(members)?.rest(member)?),
+                _ => Err(StoreError::Gone("member")),
+            }
+        }
+        .boxed()
+    }
+
+    fn counts(&self, channel: &Channel) -> Outcome<Counts> {
+        let calling = self.0.rosters.call(&scripts::COUNTS, channel, vec![text(channel.as_str())], |_| {});
+        async move {
+            let (clients, users) = Answer::read(calling.await?)?;
+            Ok(Counts { clients, users })
+        }
+        .boxed()
+    }
+
+    fn expire(&self, _: Timestamp) -> Outcome<Vec<(Channel, Member)>> {
+        let rosters = &self.0.rosters;
+        let expiring = join_all((0..rosters.shards.count()).map(|shard| rosters.expire_shard(shard)));
+        async move {
+            let (mut all, mut failed, mut done) = (Vec::new(), None, false);
+            for left in expiring.await {
+                match left {
+                    Ok(left) => {
+                        done = true;
+                        all.extend(left);
+                    }
+                    Err(error) => failed = Some(error),
+                }
+            }
+            // Those who were taken off are to be announced, whatever the others did.
+            failed.filter(|_| !done).map_or(Ok(all), Err)
+        }
+        .boxed()
+    }
+}
+
+impl std::fmt::Debug for RedisPresenceStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RedisPresenceStore")
+    }
+}
+
+impl Here {
+    fn args(&self, channel: &Channel, client: &str) -> [Bytes; 6] {
+        let user = self.user.as_ref().map_or_else(Bytes::new, |user| format!("={user}").into());
+        let since = text(&self.since.0.to_string());
+        let info = self.info.clone().into_bytes();
+        [text(channel.as_str()), text(client), user, info, since, flag(self.per_user)]
+    }
+}
+
+/// A member as scripts write it: client, user, info, since.
+fn member(value: Value) -> Result<Member, LinkError> {
+    let (client, user, info, since): (String, String, Vec<u8>, u64) = Answer::read(value)?;
+    let info = RawJson::from_text(info).map_err(|error| LinkError::Refused(error.to_string()))?;
+    let user = user.strip_prefix('=').map(Arc::from);
+    Ok(Member { client: client.into(), user, info, since: Timestamp(since) })
+}
+
+fn left_by_channel(value: Value) -> Result<(Channel, Member), LinkError> {
+    let mut answer = Answer::new(value)?;
+    let channel: String = answer.take()?;
+    let channel = Channel::new(&channel).map_err(|error| LinkError::Refused(error.to_string()))?;
+    Ok((channel, member(answer.take()?)?))
+}
+
+fn text(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+fn flag(flag: bool) -> Bytes {
+    Bytes::from_static(if flag { b"1" } else { b"0" })
+}

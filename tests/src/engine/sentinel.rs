@@ -1,0 +1,146 @@
+//! A Redis with a replica, and Sentinels that watch both.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::{Redis, Settings, TRIES};
+use crate::limit::within;
+use crate::process::{Place, Process};
+
+/// What the Sentinels call it.
+const SERVICE: &str = "main";
+/// How many Sentinels there are; two of them decide.
+const SENTINELS: usize = 3;
+
+/// A primary with one replica, watched by three Sentinels. All end when this is dropped.
+#[derive(Debug)]
+pub struct RedisSentinel {
+    /// The two servers. The first is the primary in the beginning.
+    pub servers: Vec<Redis>,
+    sentinels: Vec<Sentinel>,
+}
+
+#[derive(Debug)]
+struct Sentinel {
+    address: SocketAddr,
+    _process: Process,
+    _folder: TempDir,
+}
+
+impl RedisSentinel {
+    /// Starts all of it, and waits until every Sentinel knows the others and the replica.
+    pub async fn start() -> Self {
+        Self::with(Settings::new()).await
+    }
+
+    /// Starts it with these settings for the two servers. Without TLS and password.
+    pub async fn with(settings: Settings) -> Self {
+        assert!(!settings.tls && settings.password.is_none(), "the Sentinels here speak neither");
+        let primary = Redis::with(settings.clone()).await;
+        let of = [primary.address.ip().to_string(), primary.port().to_string()];
+        let replica = Redis::try_with(&settings, |_, _| {
+            ["--replicaof", &of[0], &of[1], "--repl-diskless-sync-delay", "0"].map(str::to_owned).into()
+        });
+        let servers = vec![replica.await];
+        let mut all = Self { servers, sentinels: Vec::new() };
+        all.servers.insert(0, primary);
+        for _ in 0..SENTINELS {
+            all.sentinels.push(Sentinel::start(&settings.place, all.servers[0].address).await);
+        }
+        all.is_whole().await;
+        all
+    }
+
+    /// `redis+sentinel://…` with all Sentinels, and the service.
+    pub fn url(&self) -> String {
+        let all: Vec<_> = self.sentinels.iter().map(|sentinel| sentinel.address.to_string()).collect();
+        format!("redis+sentinel://{}/{SERVICE}", all.join(","))
+    }
+
+    /// Which of [`servers`](Self::servers) the first Sentinel calls the primary.
+    pub async fn primary(&self) -> usize {
+        let answer = self.sentinels[0].command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE]).await;
+        let address = answer.split_whitespace().collect::<Vec<_>>().join(":");
+        let at = self.servers.iter().position(|server| server.address.to_string() == address);
+        at.unwrap_or_else(|| panic!("no server is at {address}"))
+    }
+
+    /// Kills the primary, and waits until the other server has taken its place. Gives which one was killed.
+    pub async fn kill_primary(&mut self) -> usize {
+        let killed = self.primary().await;
+        self.servers[killed].kill();
+        let waiting = tokio::time::timeout(Duration::from_secs(30), async {
+            while self.primary().await == killed {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        waiting.await.expect("the replica takes over in time");
+        killed
+    }
+
+    async fn is_whole(&self) {
+        within("Sentinels that know each other", async {
+            for sentinel in &self.sentinels {
+                loop {
+                    let answer = sentinel.command(&["SENTINEL", "MASTER", SERVICE]).await;
+                    let fields: Vec<_> = answer.lines().collect();
+                    let field = |name: &str| {
+                        fields.chunks(2).find(|pair| pair[0] == name).and_then(|pair| pair.get(1).copied())
+                    };
+                    let others = (SENTINELS - 1).to_string();
+                    if field("num-slaves") == Some("1")
+                        && field("num-other-sentinels") == Some(&others)
+                        && field("flags") == Some("master")
+                    {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+            // A replica that is not up to date yet is not chosen.
+            while !self.servers[1].command(&["INFO", "replication"]).await.contains("master_link_status:up") {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+    }
+}
+
+impl Sentinel {
+    async fn start(place: &Place, primary: SocketAddr) -> Self {
+        for _ in 0..TRIES {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let here = place.address(26379);
+            let path = folder.path().join("sentinel.conf");
+            let folder_path = folder.path().to_str().expect("the path is UTF-8");
+            let configuration = format!(
+                "bind {}\nport {}\ndir {folder_path}\nprotected-mode no\nsentinel monitor {SERVICE} {} {} 2\n\
+                 sentinel down-after-milliseconds {SERVICE} 1000\nsentinel failover-timeout {SERVICE} 6000\n",
+                here.ip(),
+                here.port(),
+                primary.ip(),
+                primary.port(),
+            );
+            std::fs::write(&path, configuration).expect("a file can be written");
+            let arguments =
+                vec![path.to_str().expect("the path is UTF-8").to_owned(), "--sentinel".to_owned()];
+            let mut process =
+                Process::new("redis-server", arguments, folder.path(), "+monitor master", place);
+            if process.start().await {
+                return Self { address: here, _process: process, _folder: folder };
+            }
+            let log = process.log();
+            assert!(log.contains("already in use"), "the Sentinel did not start: {log}");
+        }
+        panic!("a Sentinel found no free port in {TRIES} tries");
+    }
+
+    async fn command(&self, words: &[&str]) -> String {
+        let mut command = tokio::process::Command::new("redis-cli");
+        command.args(["-h", &self.address.ip().to_string(), "-p", &self.address.port().to_string()]);
+        let output = within("redis-cli", command.args(words).kill_on_drop(true).output()).await;
+        String::from_utf8_lossy(&output.expect("redis-cli runs").stdout).trim_end().to_owned()
+    }
+}
