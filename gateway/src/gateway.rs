@@ -12,8 +12,10 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use crate::config::{self, Loaded, Mistaken};
+use crate::engine::Engine;
 use crate::serving::{Hurried, NotServed, Serving};
 use crate::signals::Signals;
+use crate::site::Place;
 
 /// Sites, ready to be served.
 pub struct Gateway {
@@ -27,7 +29,8 @@ pub struct GatewayError(String);
 
 impl Gateway {
     /// Reads a configuration, as `tokensocket serve --config` does, and begins its sites. The environment does not
-    /// count. `data`: where sites keep histories and deliveries; in memory without it. Needs a tokio runtime.
+    /// count. `data`: where sites keep histories and deliveries; in memory without it, and with a `broker` there. Needs a
+    /// tokio runtime.
     ///
     /// An error says every mistake with its line, or which site cannot begin.
     pub async fn open(files: &[PathBuf], data: Option<PathBuf>) -> Result<Self, GatewayError> {
@@ -45,7 +48,15 @@ impl Gateway {
         for note in &mistakes {
             tracing::info!("{note}");
         }
-        let serving = Serving::configured(&settings, data).await;
+        let place = match (&settings.broker, data) {
+            (Some(broker), _) => {
+                let engine = Engine::connect(broker).await;
+                Place::Engine(engine.map_err(|error| GatewayError(error.to_string()))?)
+            }
+            (None, Some(folder)) => Place::Folder(folder),
+            (None, None) => Place::Memory,
+        };
+        let serving = Serving::configured(&settings, place).await;
         Ok(Self { serving: serving.map_err(|error: NotServed| GatewayError(error.to_string()))? })
     }
 

@@ -16,6 +16,7 @@ mod api;
 mod command_line;
 mod config;
 mod console;
+mod engine;
 mod front;
 mod gateway;
 mod log;

@@ -1,10 +1,13 @@
 //! What the gateway answers over HTTP beside the server's own paths.
 //!
 //! In: a request that is not the server's. Out: at `/` the console for browsers and a text that says what
-//! this is for everybody else, the console's files, `ok` at `/healthcheck`, and for everything else an
-//! error that says why.
+//! this is for everybody else, the console's files, `ok` at `/healthcheck`, at `/readiness` whether clients should be
+//! sent here, and for everything else an error that says why.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -13,6 +16,7 @@ use warp::reply::{self, Reply, Response};
 use warp::{Filter, Rejection};
 
 use crate::console;
+use crate::engine::Engine;
 
 const WELCOME: &str = concat!(
     "TokenSocket ",
@@ -26,13 +30,56 @@ This is a TokenSocket server: calls in both directions, publish and subscribe, d
     GET /sockets/websocket  the connection, as a WebSocket
     /sockets                the same for SockJS clients
     GET /healthcheck        ok
+    GET /readiness          ready, or why it takes no connections
 
 `tokensocket --help` says how to use it from a terminal.
 "
 );
 
+/// Whether clients should be sent here. Cloning gives another handle to the same.
+#[derive(Clone, Default)]
+pub(crate) struct Readiness {
+    engine: Option<Engine>,
+    is_ending: Arc<AtomicBool>,
+}
+
+impl Readiness {
+    /// `engine`: what nodes share, if there are others.
+    pub(crate) fn new(engine: Option<Engine>) -> Self {
+        Self { engine, is_ending: Arc::default() }
+    }
+
+    /// The end begins.
+    pub(crate) fn end(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+    }
+
+    /// Why nobody should be sent here, if so.
+    fn objection(&self) -> Option<String> {
+        if self.is_ending.load(Ordering::Relaxed) {
+            return Some("draining: this gateway is about to end".to_owned());
+        }
+        let status = self.engine.as_ref()?.status();
+        let away = Duration::from_secs(status.away?.as_secs());
+        let away = humantime::format_duration(away);
+        Some(format!("{} at {} has not been reached for {away}", status.name, status.address))
+    }
+
+    fn respond(&self) -> Response {
+        match self.objection() {
+            None => "ready".into_response(),
+            Some(why) => {
+                let reply = reply::with_status(why, StatusCode::SERVICE_UNAVAILABLE);
+                reply::with_header(reply, header::RETRY_AFTER, "1").into_response()
+            }
+        }
+    }
+}
+
 /// The gateway's pages. Never rejects, so it must be the last of the routes.
-pub(crate) fn routes() -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {
+pub(crate) fn routes(
+    readiness: Readiness,
+) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {
     let read = warp::get().or(warp::head()).unify();
     let asked = read.and(warp::header::headers_cloned());
     let front = warp::path::end().and(asked).map(|headers| front(&headers));
@@ -40,7 +87,8 @@ pub(crate) fn routes() -> impl Filter<Extract = (impl Reply,), Error = Infallibl
         .and(asked)
         .and_then(|name: String, headers| async move { console::file(&name, &headers) });
     let healthcheck = warp::path!("healthcheck").and(read).map(|| "ok");
-    front.or(file).or(healthcheck).recover(refuse).map(|reply| {
+    let readiness = warp::path!("readiness").and(read).map(move || readiness.respond());
+    front.or(file).or(healthcheck).or(readiness).recover(refuse).map(|reply| {
         // What is served says what it is; no browser shall guess.
         reply::with_header(reply, header::X_CONTENT_TYPE_OPTIONS, "nosniff")
     })

@@ -2,7 +2,7 @@
 //!
 //! In: files, a keeper of sites. Out: sites that are what the files say. A configuration with mistakes changes nothing,
 //! and is logged, line by line. A file that has just changed is left alone until it rests: whoever writes it may not be
-//! done.
+//! done. A site that cannot be served as it is configured is tried again, at the next look and then more and more seldom.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,30 +11,42 @@ use std::time::{Duration, SystemTime};
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::{self, Loaded, Mistake, Settings};
-use crate::site::{Changes, Keeper};
+use crate::config::{self, Loaded, Mistake, Settings, SiteConfig};
+use crate::site::{Changes, KeepError, Keeper};
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// The variable that names an engine.
+pub(crate) const BROKER_VARIABLE: &str = "BROKER_URL";
+/// After how many looks a site that could not begin is tried again, at first and at most.
+const AGAIN: (u32, u32) = (1, 64);
 
 /// Where a configuration comes from.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     paths: Vec<PathBuf>,
+    /// Stands for the variable `BROKER_URL`.
+    broker: Option<String>,
 }
 
 /// How the files were when they were looked at.
 type Look = Vec<Option<(SystemTime, u64)>>;
 
 impl Source {
-    pub(crate) fn new(paths: Vec<PathBuf>) -> Self {
-        Self { paths }
+    /// `broker`: an engine that comes before all that is configured.
+    pub(crate) fn new(paths: Vec<PathBuf>, broker: Option<String>) -> Self {
+        Self { paths, broker }
     }
 
     /// Reads everything.
     pub(crate) async fn load(&self) -> anyhow::Result<Loaded> {
-        let paths = self.paths.clone();
-        Ok(spawn_blocking(move || config::load(&paths, |name| std::env::var(name).ok())).await?)
+        let Self { paths, broker } = self.clone();
+        let variable = move |name: &str| match &broker {
+            Some(broker) if name == BROKER_VARIABLE => Some(broker.clone()),
+            _ => std::env::var(name).ok(),
+        };
+        Ok(spawn_blocking(move || config::load(&paths, variable)).await?)
     }
 
     /// What is to be watched: what was named, what was read, and what might be there next time.
@@ -66,6 +78,7 @@ pub(crate) async fn follow(source: Source, keeper: Arc<Keeper>, began: Settings,
     let mut files = source.watched(&read);
     let mut known = look(&files).await;
     let mut seen = known.clone();
+    let mut again: Option<Again> = None;
     loop {
         let is_asked = tokio::select! {
             () = hangup.next() => true,
@@ -75,6 +88,9 @@ pub(crate) async fn follow(source: Source, keeper: Arc<Keeper>, began: Settings,
         let rests = now == seen;
         seen = now;
         if !is_asked && (seen == known || !rests) {
+            if let Some(waiting) = again.take() {
+                again = waiting.look(&keeper).await;
+            }
             continue;
         }
         known.clone_from(&seen);
@@ -83,34 +99,79 @@ pub(crate) async fn follow(source: Source, keeper: Arc<Keeper>, began: Settings,
                 files = source.watched(&loaded.files);
                 known = look(&files).await;
                 seen.clone_from(&known);
-                take(loaded, &keeper, &began).await;
+                if let Some(settings) = take(loaded, &began) {
+                    again = apply(&keeper, settings.sites).await.map(Again::new);
+                }
             }
             Err(error) => tracing::error!(%error, "the configuration was not read"),
         }
     }
 }
 
-async fn take(loaded: Loaded, keeper: &Arc<Keeper>, began: &Settings) {
+/// The settings, if they can be served.
+fn take(loaded: Loaded, began: &Settings) -> Option<Settings> {
     log(&loaded.mistakes);
     let Some(settings) = loaded.settings else {
         tracing::error!("the configuration has mistakes: everything stays as it was");
-        return;
+        return None;
     };
     let at_start = |settings: &Settings| Settings { sites: Vec::new(), ..settings.clone() };
     if at_start(&settings) != at_start(began) {
         tracing::warn!("what is configured beside sites holds from the next start on");
     }
+    Some(settings)
+}
+
+/// Has the sites be like this. What could not be done is given back, with why.
+async fn apply(keeper: &Arc<Keeper>, sites: Vec<SiteConfig>) -> Option<(Vec<SiteConfig>, String)> {
     // What has begun is done, also when the end begins meanwhile: the end waits for it.
-    let keeper = Arc::clone(keeper);
-    let applied = tokio::spawn(async move { keeper.apply(&settings.sites).await }).await;
-    let Ok(changes) = applied.inspect_err(|error| tracing::error!(%error, "sites were not changed")) else {
-        return;
-    };
-    let Changes { added, changed, removed, failed } = changes;
+    let kept = Arc::clone(keeper);
+    let applied = tokio::spawn(async move { (kept.apply(&sites).await, sites) }).await;
+    let applied = applied.inspect_err(|error| tracing::error!(%error, "sites were not changed"));
+    let (Changes { added, changed, removed, failed }, sites) = applied.ok()?;
+    tracing::info!(?added, ?changed, ?removed, "the configuration was read again");
+    let words = |(site, error): &(String, KeepError)| format!("{site}: {error}");
+    let why: Vec<String> = failed.iter().map(words).collect();
     for (site, error) in &failed {
         tracing::error!(site, %error, "a site cannot be served as it is configured");
     }
-    tracing::info!(?added, ?changed, ?removed, "the configuration was read again");
+    (!failed.is_empty()).then(|| (sites, why.join("; ")))
+}
+
+/// Sites that could not be served as they are configured, to be tried again.
+struct Again {
+    sites: Vec<SiteConfig>,
+    why: String,
+    /// So many looks are passed by, and so many are left of them.
+    pause: u32,
+    left: u32,
+}
+
+impl Again {
+    fn new((sites, why): (Vec<SiteConfig>, String)) -> Self {
+        Self { sites, why, pause: AGAIN.0, left: AGAIN.0 }
+    }
+
+    /// One look later: tries again, if it is time. `None`: all is well.
+    async fn look(self, keeper: &Arc<Keeper>) -> Option<Self> {
+        if self.left > 1 {
+            return Some(Self { left: self.left - 1, ..self });
+        }
+        let Self { sites, why, pause, .. } = self;
+        let kept = Arc::clone(keeper);
+        let applied = tokio::spawn(async move { (kept.apply(&sites).await, sites) }).await;
+        let (Changes { added, changed, failed, .. }, sites) = applied.ok()?;
+        if !(added.is_empty() && changed.is_empty()) {
+            tracing::info!(?added, ?changed, "what could not be served before is served");
+        }
+        let now: Vec<String> = failed.iter().map(|(site, error)| format!("{site}: {error}")).collect();
+        let now = now.join("; ");
+        if now != why && !now.is_empty() {
+            tracing::error!(why = now, "sites cannot be served as they are configured");
+        }
+        let pause = (pause * 2).min(AGAIN.1);
+        (!now.is_empty()).then_some(Self { sites, why: now, pause, left: pause })
+    }
 }
 
 /// Mistakes as errors, notes as warnings.

@@ -3,10 +3,10 @@
 //! In: sites, a listener, and the signals that end it. Out: whether all connections were closed in order.
 
 use std::future::pending;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokensocket_server::Drain;
 use tokensocket_server::socketio::{SocketIo, SocketIoOptions};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -17,9 +17,10 @@ use warp::reply::Response;
 
 use crate::config::Settings;
 use crate::front::{Front, accept};
+use crate::pages::{self, Readiness};
 use crate::signals::Signals;
-use crate::site::{KeepError, Keeper};
-use crate::{activation, api, pages};
+use crate::site::{KeepError, Keeper, Place};
+use crate::{activation, api};
 
 /// How long a request that is only half sent may hold up the end.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
@@ -39,6 +40,8 @@ pub(crate) struct Serving {
     pub(crate) io: SocketIo,
     /// What is asked before the API and the pages.
     pub(crate) first: Option<BoxedFilter<(Response,)>>,
+    readiness: Readiness,
+    drain: Drain,
 }
 
 /// Some sites cannot be served.
@@ -50,21 +53,28 @@ pub(crate) struct NotServed {
 }
 
 impl Serving {
-    /// No site yet. `folder`: where sites keep things.
-    pub(crate) fn empty(options: SocketIoOptions, folder: Option<PathBuf>) -> Self {
+    /// No site yet. `place`: where sites keep things.
+    pub(crate) fn empty(options: SocketIoOptions, place: Place, drain: Drain) -> Self {
         let io = SocketIo::new(options);
-        Self { keeper: Arc::new(Keeper::new(io.clone(), folder)), io, first: None }
+        let keeper = Keeper::new(io.clone(), place, drain);
+        let readiness = Readiness::new(keeper.engine().cloned());
+        Self { keeper: Arc::new(keeper), io, first: None, readiness, drain }
     }
 
-    /// The sites that are configured. `folder`: where they keep things.
-    pub(crate) async fn configured(settings: &Settings, folder: Option<PathBuf>) -> Result<Self, NotServed> {
+    /// The sites that are configured. `place`: where they keep things, a folder for all of them.
+    pub(crate) async fn configured(settings: &Settings, place: Place) -> Result<Self, NotServed> {
         let options =
             SocketIoOptions::new().ping_interval(settings.ping_interval).ping_timeout(settings.ping_timeout);
+        let options = options.max_connections(settings.max_connections);
         let options = match &settings.client_files {
             Some(folder) => options.client_files(folder),
             None => options,
         };
-        let serving = Self::empty(options, folder.map(|folder| folder.join(SITES)));
+        let place = match place {
+            Place::Folder(folder) => Place::Folder(folder.join(SITES)),
+            other => other,
+        };
+        let serving = Self::empty(options, place, settings.drain);
         let changes = serving.keeper.apply(&settings.sites).await;
         match changes.failed.into_iter().next() {
             None => Ok(serving),
@@ -89,14 +99,20 @@ impl Serving {
             () = async { tokio::join!(meanwhile, pending::<()>()); } => {}
         }
         activation::stopping();
+        self.readiness.end();
         let sites = self.keeper.sites().all();
         let sockets: usize = sites.iter().map(|site| site.server().sockets().len()).sum();
         tracing::info!(sockets, "ending; a second signal ends at once");
-        stop.cancel();
+        let is_paced = self.drain != Drain::at_once();
+        if !is_paced {
+            // Who connects from now on waits for the next process, where a service manager listens.
+            stop.cancel();
+        }
         tokio::select! {
             () = self.end() => {}
             () = signals.next() => return Err(Hurried),
         }
+        stop.cancel();
         if timeout(LAST_REQUESTS, http).await.is_err() {
             tracing::debug!("a request was still coming in");
         }
@@ -111,7 +127,8 @@ impl Serving {
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
         let sites = self.keeper.sites();
-        let others = api::routes(sites).or(pages::routes()).unify_replies();
+        let api = api::routes(sites, self.keeper.engine());
+        let others = api.or(pages::routes(self.readiness.clone())).unify_replies();
         let others = match self.first.clone() {
             Some(first) => first.or(others).unify().boxed(),
             None => others,
@@ -121,7 +138,13 @@ impl Serving {
 
     /// Closes every connection in order, and then what sites keep.
     pub(crate) async fn end(&self) {
-        tokio::join!(self.keeper.close(), self.io.shutdown());
+        if self.drain == Drain::at_once() {
+            tokio::join!(self.keeper.close(), self.io.shutdown());
+        } else {
+            // Each connection stays until its turn has come, and so do requests of those that poll.
+            self.keeper.close().await;
+            self.io.shutdown().await;
+        }
     }
 }
 

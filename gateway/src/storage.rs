@@ -9,10 +9,15 @@ use std::path::{Path, PathBuf};
 
 use tokensocket_server::{EmbeddedError, EmbeddedOptions, EmbeddedStore, OpenReport, ServerBuilder};
 
+use crate::engine::Engine;
+
 /// Where what is kept lies, while the server runs.
+#[allow(clippy::enum_variant_names, reason = "they say where")]
 pub(crate) enum Storage {
     /// In this process, and gone with it.
     InMemory,
+    /// In an engine, which other nodes have open, too.
+    InEngine(Engine),
     /// In a directory, which no other process has open.
     InDirectory {
         /// Which.
@@ -55,8 +60,14 @@ impl Storage {
     pub(crate) fn serve(&self, builder: ServerBuilder) -> ServerBuilder {
         match self {
             Self::InMemory => builder,
+            Self::InEngine(engine) => engine.serve(builder),
             Self::InDirectory { store, .. } => builder.broker(store.broker()).device_store(store.devices()),
         }
+    }
+
+    /// Whether what is kept is gone with the server.
+    pub(crate) fn forgets(&self) -> bool {
+        matches!(self, Self::InMemory)
     }
 
     /// Writes what is still to be written. Blocks until then.
@@ -70,8 +81,12 @@ impl Storage {
 /// Where things are kept, and what was found there: one line, and more when something was lost.
 impl fmt::Display for Storage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::InDirectory { path, found, .. } = self else {
-            return f.write_str("Histories and deliveries are kept in memory: they end with the server");
+        let (path, found) = match self {
+            Self::InMemory => {
+                return f.write_str("Histories and deliveries are kept in memory: they end with the server");
+            }
+            Self::InEngine(engine) => return write!(f, "{engine}"),
+            Self::InDirectory { path, found, .. } => (path, found),
         };
         write!(f, "Histories and deliveries are kept in {}", path.display())?;
         if found.channels + found.devices > 0 {

@@ -1,6 +1,7 @@
 // Event clients with npm `ws`, unmodified, in each mode. In: the address of a
 // server that offers /events/off, /events/true, /events/data and
-// /events/passthrough as the `push_service` example does. Out: one line for each
+// /events/passthrough as the `push_service` example does, or other paths: MODE in
+// --path stands for the mode. Out: one line for each
 // scenario, `ok NAME` or `not ok NAME: why`; the exit status is 0 when all passed.
 
 import assert from "node:assert/strict";
@@ -120,10 +121,10 @@ const scenarios = {
   },
 };
 
-async function run(name, url) {
+async function run(name, url, path) {
   const clients = [];
   const open = (mode) => {
-    const client = new Client(`${url}/events/${mode}`);
+    const client = new Client(`${url}${path.replace("MODE", mode)}`);
     clients.push(client);
     return client.opened;
   };
@@ -143,15 +144,21 @@ async function run(name, url) {
   }
 }
 
-const { values } = parseArgs({ options: { url: { type: "string" }, list: { type: "boolean", default: false } } });
+const { values } = parseArgs({
+  options: {
+    url: { type: "string" },
+    path: { type: "string", default: "/events/MODE" },
+    list: { type: "boolean", default: false },
+  },
+});
 if (values.list) {
   for (const name of Object.keys(scenarios)) console.log(name);
 } else if (!values.url) {
-  console.error("usage: node events.mjs --url ws://ADDRESS | --list");
+  console.error("usage: node events.mjs --url ws://ADDRESS [--path /events/MODE] | --list");
   process.exitCode = 2;
 } else {
   for (const name of Object.keys(scenarios)) {
-    const line = await run(name, values.url);
+    const line = await run(name, values.url, values.path);
     console.log(line);
     if (!line.startsWith("ok ")) process.exitCode = 1;
   }

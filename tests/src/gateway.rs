@@ -21,11 +21,12 @@ use crate::program::Program;
 use crate::site::Site;
 
 /// The variables that the gateway reads, which a test's own environment must not set.
-const VARIABLES: [&str; 13] = [
+const VARIABLES: [&str; 14] = [
     "NODE_ENV",
     "PORT",
     "DEVICE_TTL",
     "REDIS_URL",
+    "BROKER_URL",
     "SITE_NAME",
     "AUTH_URL",
     "AUTH_SCHEME",

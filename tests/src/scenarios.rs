@@ -33,8 +33,13 @@ impl Outcome {
 
 /// Runs all scenarios of event clients, which must pass, with the endpoints of a server for each mode.
 pub async fn expect_events(url: &str) {
+    expect_events_at(url, "/events/MODE").await;
+}
+
+/// The same with endpoints at other paths, in which `MODE` stands for the mode.
+pub async fn expect_events_at(url: &str, path: &str) {
     let scenarios = Program::node("events.mjs", &["--list"]).finish(LIMIT).await.lines;
-    let finished = Program::node("events.mjs", &["--url", url]).finish(LIMIT).await;
+    let finished = Program::node("events.mjs", &["--url", url, "--path", path]).finish(LIMIT).await;
     let expected: Vec<_> = scenarios.iter().map(|name| format!("ok {name}")).collect();
     assert!(!expected.is_empty() && finished.success, "{:#?}", finished.lines);
     assert_eq!(finished.lines, expected);

@@ -63,7 +63,7 @@ async fn lies_are_refused_in_time() {
         Orders::body(""),
         Orders::body("null"),
         Orders::body("\"user_1\""),
-        Orders::body("{\"rooms\":[\"user_1\"]}"),
+        Orders::body("{\"room\":[\"user_1\"]}"),
         Orders::body("[\"user_1\",2]"),
         Orders::body("[[\"user_1\"]]"),
         Orders::body("<html>user_1</html>"),

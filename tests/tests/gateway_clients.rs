@@ -4,10 +4,11 @@
 
 use std::collections::HashMap;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokensocket_client::{Event, TokenSocket};
 use tokensocket_tests::gateway::{Gateway, sites};
+use tokensocket_tests::http;
 use tokensocket_tests::limit::within;
 use tokensocket_tests::native::{Events, connected};
 use tokensocket_tests::scenarios::run_asked;
@@ -26,7 +27,7 @@ struct Others {
 }
 
 impl Others {
-    async fn of(gateway: &Gateway, token: &str) -> Self {
+    async fn of(gateway: &Gateway, user: &str, token: &str) -> Self {
         let native = TokenSocket::builder(gateway.url())
             .token_path("/newsite/socket/token")
             .socket_prefix("/newsite/sockets")
@@ -43,9 +44,19 @@ impl Others {
         });
         let stream = TcpStream::connect(gateway.address).await.unwrap();
         let url = format!("ws://{}/newsite/events?token={token}&deviceId=events", gateway.address);
-        let (mut events, _) = within("an upgrade", client_async(url, stream)).await.unwrap();
-        // It is there once it answers, even if only by silence.
-        events.send(Message::text("null")).await.unwrap();
+        let (events, _) = within("an upgrade", client_async(url, stream)).await.unwrap();
+        // The request is answered before the connection has become a device.
+        let is_device = async {
+            let path = format!("/api/v1/sockets?site=newsite&apiKey=54321&user={user}");
+            let is_there = |sockets: &Value| {
+                let devices = sockets["items"].as_array().unwrap().iter();
+                devices
+                    .filter(|socket| socket["authenticated"] == true)
+                    .any(|socket| socket["device"] == "events")
+            };
+            while !is_there(&http::get(gateway.address, &path).await.json()) {}
+        };
+        within("the event client to be a device", is_device).await;
         Self { _native: native, heard, handed, events }
     }
 
@@ -92,7 +103,7 @@ async fn a_delivery_reaches_whatever_a_user_speaks() {
         let user = words[1];
         match words[0] {
             "deliver" => {
-                let mut clients = Others::of(&gateway, words[2]).await;
+                let mut clients = Others::of(&gateway, user, words[2]).await;
                 let args = json!([user, { "n": 1, "text": "ü" }]);
                 let reaches_all = async {
                     gateway.send("newsite", "54321", &[&format!("user_{user}")], "order", args.clone()).await;

@@ -5,11 +5,13 @@
 
 use hyper::Method;
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokensocket_tests::gateway::{Gateway, tokensocket};
 use tokensocket_tests::http;
 use tokensocket_tests::limit::until;
+use tokensocket_tests::scenarios::run_asked;
 use tokensocket_tests::site::{Orders, Site};
+use tokensocket_tests::wire::Client;
 
 /// The sample of the original's README.
 const CONFIG: &str = "production:
@@ -237,6 +239,55 @@ async fn sites_come_change_and_go_while_others_are_served() {
     gateway.send("newsite", "54321", &["user_stays"], "e", json!(["stays"])).await;
     assert_eq!(stays.event().await, json!(["e", "stays"]));
     assert_eq!(http::request(gateway.address, Method::GET, "/healthcheck", &[]).await.body, "ok");
+}
+
+#[tokio::test]
+async fn a_site_in_memory_takes_nothing_while_it_begins_anew() {
+    let site = Site::start().await;
+    let more = "  events: true\n  open: true\n";
+    let files = [("sites.yml", &*format!("{}{more}", one(&site)))];
+    let gateway = Gateway::start_with(&files, &["--config", "sites.yml", "--in-memory"], &[]).await;
+    assert_eq!(sends(&gateway, "newsite", "54321").await, 200);
+    // It does not answer to a close, so that the site's old server waits for it.
+    let client = Client::connect_at(gateway.address, "/newsite/events").await;
+    gateway.write("sites.yml", &format!("{}{more}  deviceTtl: 5s\n", one(&site)));
+    gateway.signal(Signal::SIGHUP);
+    becomes(&gateway, "newsite", "54321", 503).await;
+    let body = json!({ "rooms": ["user_1"], "event": "e", "args": [] });
+    let refused = gateway.post("/send?site=newsite&apiKey=54321", &body).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "1"), "{}", refused.body);
+    for command in ["deliver", "publish"] {
+        let body = json!({ "users": ["1"], "event": "e", "channel": "e", "data": 1 });
+        let fields: &[&str] = if command == "deliver" { &["users", "event"] } else { &["channel", "data"] };
+        let body: Value = fields.iter().map(|&name| (name.to_owned(), body[name].clone())).collect();
+        let refused = gateway.post(&format!("/api/v1/{command}?apiKey=54321"), &body).await;
+        assert_eq!(
+            (refused.status, refused.header("retry-after")),
+            (503, "1"),
+            "{command}: {}",
+            refused.body
+        );
+    }
+    drop(client);
+    becomes(&gateway, "newsite", "54321", 200).await;
+}
+
+#[tokio::test]
+async fn clients_hear_what_changed_and_those_of_other_sites_hear_nothing() {
+    let site = Site::start().await;
+    let files = [("sites.yml", &*two(&site, "98765"))];
+    let gateway = Gateway::start_with(&files, &["--config", "sites.yml", "--in-memory"], &[]).await;
+    let (url, stub) = (gateway.url(), site.url());
+    let mut ttl = 5;
+    let arguments = ["a_changed_site_tells_its_settings_again", "--parallel", "1"];
+    let outcome = run_asked(&url, &stub, &arguments, async |question| {
+        assert_eq!(question, "another deviceTtl for newsite");
+        ttl += 1;
+        let changed = format!("{}  deviceTtl: {ttl}s\n", one(&site));
+        gateway.write("sites.yml", &format!("{changed}{}", of("site2", &site, "98765")));
+        gateway.signal(Signal::SIGHUP);
+    });
+    outcome.await.expect(9);
 }
 
 /// Waits until `/send` has this status.

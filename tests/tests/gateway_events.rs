@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at what it does not expect")]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use hyper::Method;
 use hyper::header::HeaderMap;
@@ -10,12 +11,16 @@ use serde_json::{Value, json};
 use tokensocket_tests::gateway::Gateway;
 use tokensocket_tests::http::{self, Answer};
 use tokensocket_tests::node::listen;
+use tokensocket_tests::scenarios;
 use tokensocket_tests::wire::Client;
 use warp::http::{Response, StatusCode};
 use warp::reply::{self, Reply};
 use warp::{Filter, path};
 
-/// An application with data: `/echo/…` says how it was asked.
+/// How long `/things/later` takes.
+const LATER: Duration = Duration::from_millis(200);
+
+/// An application with data: `/echo/…` says how it was asked, and `/passed` answers events.
 async fn application() -> SocketAddr {
     let (listener, address) = listen().await;
     let rooms =
@@ -40,6 +45,35 @@ async fn application() -> SocketAddr {
     let elsewhere = path("elsewhere").map(|| {
         Response::builder().status(302).header("location", "/spaced").body("1".into()).expect("a response")
     });
+    let things = path!("things" / String).then(|name: String| async move {
+        match &*name {
+            "thing" => reply::json(&json!({ "name": "thing", "n": 1 })).into_response(),
+            "later" => {
+                tokio::time::sleep(LATER).await;
+                reply::json(&json!({ "name": "later" })).into_response()
+            }
+            _ => StatusCode::NOT_FOUND.into_response(),
+        }
+    });
+    let credentials = warp::header::optional("authorization");
+    let passed = warp::post().and(path("passed")).and(warp::body::json()).and(credentials).map(
+        |passed: Value, token: Option<String>| {
+            let message = &passed["message"];
+            match message["event"].as_str().unwrap() {
+                "echo:message" => {
+                    reply::json(&json!({ "event": "echo:reply", "data": message })).into_response()
+                }
+                "who:am:i" => {
+                    let data = json!([passed["user"], token, passed["socket"].is_string()]);
+                    reply::json(&json!({ "event": "you:are", "data": data })).into_response()
+                }
+                "no:event" => reply::json(&json!({ "data": 1 })).into_response(),
+                "fail" => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+                _ => StatusCode::NO_CONTENT.into_response(),
+            }
+        },
+    );
+    let rooms = rooms.or(things).unify().or(passed).unify();
     let routes = rooms.or(echo).unify().or(spaced).unify().or(huge).unify();
     let routes = routes.or(broken).unify().or(missing).unify().or(elsewhere).unify();
     tokio::spawn(warp::serve(routes).incoming(listener).run());
@@ -154,4 +188,139 @@ async fn a_client_is_whom_its_site_says() {
     client.expect(json!({ "event": "update_store", "args": ["user", { "id": 1 }] })).await;
     gateway.send("newsite", "54321", &["STAFF", "user_9"], "all", json!([])).await;
     client.expect(json!({ "event": "all", "args": [] })).await;
+}
+
+#[tokio::test]
+async fn npm_clients_are_served_in_every_mode() {
+    let application = application().await;
+    let site = |mode: &str| {
+        let setting = if mode == "off" { "false" } else { mode };
+        format!(
+            "  mode-{mode}:
+    apiKey: 1
+    open: true
+    events: {setting}
+    dataSources: {{\"*\": \"http://{application}/things/:name\"}}
+    passthroughUrl: http://{application}/passed
+"
+        )
+    };
+    let sites: String = ["off", "true", "data", "passthrough"].map(site).concat();
+    let gateway = Gateway::start(&format!("sites:\n{sites}")).await;
+    scenarios::expect_events_at(&format!("ws://{}", gateway.address), "/mode-MODE/events").await;
+}
+
+/// A site that passes events on, to its own application or another.
+async fn passing(to: SocketAddr, of: SocketAddr, more: &str) -> Gateway {
+    Gateway::start(&format!(
+        "sites:
+  newsite:
+    authUrl: http://{of}/socketrooms
+    apiKey: 54321
+    userRoomPrefix: user_
+    events: passthrough
+    passthroughUrl: http://{to}/passed
+{more}"
+    ))
+    .await
+}
+
+#[tokio::test]
+async fn events_are_passed_on_and_what_is_answered_comes_back() {
+    let application = application().await;
+    let gateway = passing(application, application, "").await;
+    let mut client = connect(&gateway, "/newsite/events?token=user_8").await;
+    for message in [json!({ "event": "no:event" }), json!({ "event": "fail" }), json!({ "event": "nothing" })]
+    {
+        client.send(message).await;
+    }
+    client.send(json!({ "event": "who:am:i" })).await;
+    client.expect(json!({ "event": "you:are", "data": ["8", "Bearer user_8", true] })).await;
+    client.expect_quiet().await;
+    // A client's token is for its own application.
+    let other = passing(self::application().await, application, "").await;
+    let mut client = connect(&other, "/newsite/events?token=user_8").await;
+    client.send(json!({ "event": "who:am:i" })).await;
+    client.expect(json!({ "event": "you:are", "data": ["8", null, true] })).await;
+}
+
+#[tokio::test]
+async fn a_site_that_fails_again_and_again_is_left_alone() {
+    let application = application().await;
+    let gateway = passing(application, application, "").await;
+    let mut client = connect(&gateway, "/newsite/events?token=user_8").await;
+    for _ in 0..5 {
+        client.send(json!({ "event": "fail" })).await;
+    }
+    // Not even asked, for a moment; then again.
+    let answered = async {
+        loop {
+            client.send(json!({ "event": "who:am:i" })).await;
+            if let Ok(message) = tokio::time::timeout(Duration::from_millis(100), client.next()).await {
+                return message;
+            }
+        }
+    };
+    let answered = tokensocket_tests::limit::within("an answer", answered).await;
+    assert_eq!(answered["event"], "you:are");
+}
+
+#[tokio::test]
+async fn a_token_for_one_connection_is_good_at_every_kind_of_site() {
+    let application = application().await;
+    let gateway = Gateway::start(&format!(
+        "sites:
+  asks:
+    authUrl: http://{application}/socketrooms
+    apiKey: 1
+    userRoomPrefix: user_
+    events: data
+    dataSources: {{spaced: \"http://{application}/spaced\"}}
+  signed:
+    jwtSecret: a secret of no importance at all
+    apiKey: 1
+    events: data
+    dataSources: {{spaced: \"http://{application}/spaced\"}}
+  open:
+    open: true
+    apiKey: 1
+    events: data
+    dataSources: {{spaced: \"http://{application}/spaced\"}}
+  issues:
+    apiKey: 1
+    events: data
+    dataSources: {{spaced: \"http://{application}/spaced\"}}
+"
+    ))
+    .await;
+    for site in ["asks", "signed", "open", "issues"] {
+        let body = json!({ "user": "8" });
+        let issued = gateway.post(&format!("/api/v1/tokens?site={site}&apiKey=1"), &body).await.json();
+        let token = issued["token"].as_str().unwrap();
+        let path = format!("/{site}/events?token={token}");
+        let mut client = connect(&gateway, &path).await;
+        answers(&mut client, json!({ "event": "data:get:spaced" }), json!([1, 2])).await;
+        // It is the user for whom it was issued.
+        let body = json!({ "users": ["8"], "channel": "e", "data": 1 });
+        assert_eq!(gateway.post(&format!("/api/v1/emit?site={site}&apiKey=1"), &body).await.status, 200);
+        client.expect(json!({ "event": "e", "data": 1 })).await;
+        let status = ask(&gateway, &path).await.status;
+        // Where nobody has to prove anything, it is nobody's token the second time.
+        assert_eq!(status, if site == "open" { 101 } else { 401 }, "{site}");
+    }
+}
+
+#[tokio::test]
+async fn a_site_may_have_its_event_clients_elsewhere() {
+    let application = application().await;
+    let gateway = passing(application, application, "    eventsPath: /live/ws\n").await;
+    // The only site is at the plain paths as well.
+    for path in ["/newsite/live/ws", "/live/ws"] {
+        let mut client = connect(&gateway, &format!("{path}?token=user_8")).await;
+        client.send(json!({ "event": "who:am:i" })).await;
+        assert_eq!(client.next().await["event"], "you:are");
+    }
+    for path in ["/newsite/events", "/events", "/newsite/live", "/live/ws/more"] {
+        assert_eq!(ask(&gateway, &format!("{path}?token=user_8")).await.status, 404, "{path}");
+    }
 }

@@ -6,8 +6,8 @@
 use std::path::Path;
 
 use serde_json::json;
+use tokensocket_tests::engine::Redis;
 use tokensocket_tests::program::Program;
-use tokensocket_tests::redis::Redis;
 use tokensocket_tests::scenarios::run;
 use tokensocket_tests::site::Site;
 
@@ -41,7 +41,7 @@ async fn npm_servers_pass_what_the_gateway_must_pass() {
         },
     });
     let script = peer.join("push.mjs");
-    let environment = [("PUSH_SITES", sites.to_string()), ("REDIS_PORT", redis.port.to_string())];
+    let environment = [("PUSH_SITES", sites.to_string()), ("REDIS_PORT", redis.port().to_string())];
     let mut server = Program::start_with("node", &[script.to_str().unwrap()], &environment);
     let port = server.line_after("listening ").await;
 

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at what it does not expect")]
 
 use serde_json::json;
+use tokensocket_client::{ConnectionError, TokenSocket};
 use tokensocket_tests::gateway::{Gateway, Visitor};
 use tokensocket_tests::http;
+use tokensocket_tests::limit::within;
+use tokensocket_tests::packets::Packets;
 use tokensocket_tests::scenarios::run;
 use tokensocket_tests::site::{Orders, Site};
 
@@ -34,8 +37,110 @@ async fn the_site_decides_who_gets_a_one_time_token() {
         assert!(answer.json()["token"].is_string());
         let bad = Orders::status(401).token();
         let answer = http::get(gateway.address, &format!("{path}?token={bad}")).await;
-        assert!(matches!(answer.status, 401 | 403), "{path}: {} {}", answer.status, answer.body);
+        // Final for the client, which reads why.
+        assert_eq!(
+            (answer.status, answer.json()),
+            (403, json!({ "error": "Authentication failed" })),
+            "{path}"
+        );
+        let failed = Orders::status(500).token();
+        let answer = http::get(gateway.address, &format!("{path}?token={failed}")).await;
+        assert_eq!((answer.status, answer.json()), (500, json!({ "error": "Auth 500 error" })), "{path}");
     }
+    let nobody = Orders::rooms(["staff"]).token();
+    let answer = http::get(gateway.address, &format!("/socket/token?token={nobody}")).await;
+    let why = "User is missing a private room";
+    assert_eq!((answer.status, answer.json()), (403, json!({ "error": why })));
+    // A script sees no status, so that it has to be told otherwise.
+    let answer = http::get(gateway.address, &format!("/socket/token?token={nobody}&callback=f")).await;
+    assert!(
+        answer.body.contains(&json!({ "error": "Forbidden", "message": why }).to_string()),
+        "{}",
+        answer.body
+    );
+}
+
+#[tokio::test]
+async fn a_native_client_is_told_the_sites_words() {
+    let site = Site::start().await;
+    let gateway = Gateway::start(&newsite(&site)).await;
+    let token = Orders::rooms(["staff"]).token();
+    let socket = TokenSocket::builder(gateway.url()).authentication(&json!({ "token": token }));
+    let socket = socket.connect().unwrap();
+    let refused = within("a refusal", socket.ready()).await.unwrap_err();
+    assert!(
+        matches!(&refused, ConnectionError::Refused(why) if why == "User is missing a private room"),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_old_client_spends_its_token_on_the_namespace_it_means() {
+    let site = Site::start().await;
+    let url = site.url();
+    let user_url = format!("    updateUserUrl: {url}/users/:id\n");
+    let gateway = Gateway::start(&format!("{}{user_url}", newsite(&site))).await;
+    let token = async |orders: &str| {
+        let answer = http::get(gateway.address, &format!("/user/sockettoken?token={orders}")).await;
+        answer.json()["token"].as_str().unwrap().to_owned()
+    };
+    let orders = Orders::rooms(["user_8"]).token();
+    let issued = token(&orders).await;
+    // As a client of version 2 does that was given its token by `query`: in the first request, and for the namespace.
+    let mut client = Packets::open(gateway.address, 3, &format!("&token={issued}")).await;
+    client.say(&format!("40/newsite?token={issued},")).await;
+    while client.text().await != "40/newsite," {}
+    assert_eq!(client.text().await, "42/newsite,[\"_settings\",{\"device_ttl\":3600}]");
+    // It is there once.
+    let sockets = async || {
+        let answer = http::get(gateway.address, "/api/v1/sockets?apiKey=54321").await;
+        answer.json()["items"].as_array().unwrap().len()
+    };
+    assert_eq!(sockets().await, 1);
+    gateway.send("newsite", "54321", &["user_8"], "e", json!([1])).await;
+    assert!(client.text().await.starts_with("42/newsite,"), "it came to the root, too");
+    // A second connection has nothing of it.
+    let mut again = Packets::open(gateway.address, 3, &format!("&token={issued}")).await;
+    again.say(&format!("40/newsite?token={issued},")).await;
+    assert_eq!(again.text().await, "44/newsite,\"Authentication failed\"");
+
+    // Who means the root is in the root.
+    let issued = token(&orders).await;
+    let mut rooted = Packets::open(gateway.address, 3, &format!("&token={issued}")).await;
+    assert_eq!(rooted.text().await, "42[\"_settings\",{\"device_ttl\":3600}]");
+    assert_eq!(sockets().await, 2);
+}
+
+#[tokio::test]
+async fn a_site_may_say_what_others_may_know_of_its_users() {
+    let site = Site::start().await;
+    let gateway = Gateway::start(&newsite(&site)).await;
+    let token = Orders::body(r#"{"rooms":["user_8"],"info":{"name":"Ann"}}"#).token();
+    let _visitor = gateway.visit("newsite", &token).await.unwrap();
+    let answer = http::get(gateway.address, "/api/v1/sockets?user=8&apiKey=54321").await;
+    assert_eq!(answer.json()["items"][0]["info"], json!({ "name": "Ann" }), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_site_has_as_many_connections_as_it_may() {
+    let site = Site::start().await;
+    let gateway =
+        Gateway::start(&format!("{}    maxConnections: 2\n    events: true\n", newsite(&site))).await;
+    let token = |user: &str| Orders::rooms([user]).token();
+    let _one = gateway.visit("newsite", &token("user_1")).await.unwrap();
+    let two = gateway.visit("newsite", &token("user_2")).await.unwrap();
+    let ended = gateway.visit("newsite", &token("user_3")).await.unwrap_err();
+    assert!(!ended.starts_with("44"), "a client that is refused would not come back: {ended}");
+    let answer = http::get(gateway.address, &format!("/socket/token?token={}", token("user_3"))).await;
+    assert_eq!(answer.status, 500, "{}", answer.body);
+    assert!(answer.body.contains("as many connections as it may"), "{}", answer.body);
+    drop(two);
+    let again = async {
+        while gateway.visit("newsite", &token("user_3")).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    within("room for one more", again).await;
 }
 
 /// Signed with HS256 and the secret `a secret of no importance at all`, for the user 8, in `staff`; expires in 2100.

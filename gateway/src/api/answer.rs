@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::future::ready;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
 use http::header::{self, HeaderMap, HeaderValue};
@@ -51,9 +52,9 @@ pub(super) struct Json<T>(pub(super) T);
 /// Many items, and what is to be said of all of them.
 pub(super) struct Listing<T, E> {
     /// One after the other.
-    pub(super) items: BoxStream<'static, T>,
-    /// Behind the last.
-    pub(super) end: E,
+    items: BoxStream<'static, T>,
+    /// Behind the last, unless the list broke off.
+    end: Box<dyn FnOnce() -> Option<E> + Send>,
 }
 
 /// A page of a list.
@@ -87,13 +88,25 @@ enum Line<T, E> {
 }
 
 impl<T, E> Listing<T, E> {
-    pub(super) fn new(items: impl Stream<Item = T> + Send + 'static, end: E) -> Self {
-        Self { items: items.boxed(), end }
+    pub(super) fn new(items: impl Stream<Item = T> + Send + 'static, end: E) -> Self
+    where
+        E: Send + 'static,
+    {
+        Self::ending(items, move || Some(end))
+    }
+
+    /// A list of whose end is known only then what is to be said. `None`: it broke off.
+    pub(super) fn ending(
+        items: impl Stream<Item = T> + Send + 'static,
+        end: impl FnOnce() -> Option<E> + Send + 'static,
+    ) -> Self {
+        Self { items: items.boxed(), end: Box::new(end) }
     }
 
     pub(super) fn of(items: Vec<T>, end: E) -> Self
     where
         T: Send + 'static,
+        E: Send + 'static,
     {
         Self::new(stream::iter(items), end)
     }
@@ -118,14 +131,14 @@ where
         if in_lines {
             let items = self.items.map(|item| line(&item));
             let end = self.end;
-            let end = stream::once(async move { line(&End { end }) });
-            return Ok(Answer::Lines(items.chain(end).boxed()));
+            let end = stream::once(async move { end().map(|end| line(&End { end })) });
+            return Ok(Answer::Lines(items.chain(end.filter_map(ready)).boxed()));
         }
         // A page's items are there already.
         let items = futures_util::FutureExt::now_or_never(self.items.collect()).unwrap_or_default();
-        serde_json::to_vec(&Page { items, end: self.end })
-            .map(Answer::Whole)
-            .map_err(|error| internal(&error))
+        let broke_off = || Problem::new(Kind::Overloaded, "the list broke off: try again later");
+        let end = (self.end)().ok_or_else(broke_off)?;
+        serde_json::to_vec(&Page { items, end }).map(Answer::Whole).map_err(|error| internal(&error))
     }
 
     fn schema(generator: &mut SchemaGenerator) -> Schema {

@@ -41,6 +41,7 @@ use warp::path::FullPath;
 use warp::reply::{Reply, Response};
 use warp::{Filter, reject};
 
+use crate::engine::Engine;
 use crate::site::Sites;
 use access::site;
 use body::Budgets;
@@ -73,6 +74,8 @@ struct Api {
     table: Table,
     budgets: Budgets,
     began: Instant,
+    /// What nodes share, if there are others.
+    engine: Option<Engine>,
 }
 
 /// Which part of the API a path belongs to.
@@ -95,12 +98,13 @@ fn part(path: &str) -> Option<Part> {
 }
 
 /// What applications ask over HTTP. Rejects paths that are not the API's with "not found".
-pub(crate) fn routes(sites: &Sites) -> BoxedFilter<(Response,)> {
+pub(crate) fn routes(sites: &Sites, engine: Option<&Engine>) -> BoxedFilter<(Response,)> {
     let api = Arc::new(Api {
         sites: sites.clone(),
         table: commands::table(),
         budgets: Budgets::default(),
         began: Instant::now(),
+        engine: engine.cloned(),
     });
     let query = warp::query::raw().or_else(|_| async { Ok::<_, Infallible>((String::new(),)) });
     warp::path::full()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use http::header::HeaderMap;
 use http::{HeaderName, Method};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -61,6 +61,8 @@ pub(super) struct Operation {
     pub(super) takes_lines: bool,
     /// Whether it may be one of a batch.
     pub(super) is_command: bool,
+    /// Whether something is kept by it.
+    keeps: bool,
     run: Box<Run>,
 }
 
@@ -132,8 +134,14 @@ impl Operation {
             limit: body::COMMAND,
             takes_lines: false,
             is_command: true,
+            keeps: false,
             run: Box::new(run),
         }
+    }
+
+    /// Something is kept by it, which a site that is about to forget must not promise.
+    pub(super) fn that_keeps(self) -> Self {
+        Self { keeps: true, ..self }
     }
 
     /// Many commands in one: a larger body, in lines too, and never within another.
@@ -156,8 +164,25 @@ impl Operation {
     }
 
     pub(super) fn run(&self, caller: Caller, source: Source) -> BoxFuture<'static, Result<Answer, Problem>> {
-        (self.run)(caller, source)
+        if !self.keeps {
+            return (self.run)(caller, source);
+        }
+        let site = Arc::clone(&caller.site);
+        if site.forgets() {
+            return ready(Err(forgets())).boxed();
+        }
+        let running = (self.run)(caller, source);
+        async move {
+            let answer = running.await?;
+            if site.forgets() { Err(forgets()) } else { Ok(answer) }
+        }
+        .boxed()
     }
+}
+
+/// The answer of a site that would throw away what it is given.
+pub(super) fn forgets() -> Problem {
+    Problem::new(Kind::Overloaded, "this site begins anew: send it again in a moment")
 }
 
 impl Source {

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use tokensocket_server::{
-    BrokerError, CallError, DeliverError, HistoryError, IssueError, PresenceError, PublishError, StoreError,
+    BrokerError, CallError, DeliverError, HistoryError, IssueError, PresenceError, PublishError, ReachError,
+    StoreError,
 };
 use warp::reply::Response;
 
@@ -217,8 +218,25 @@ impl From<IssueError> for Problem {
     }
 }
 
+impl From<ReachError> for Problem {
+    fn from(error: ReachError) -> Self {
+        let kind = match error {
+            ReachError::NoSuchSocket => Kind::NotFound,
+            ReachError::NodeGone => Kind::Gone,
+            ReachError::Timeout => Kind::Timeout,
+            ReachError::Overloaded => Kind::Overloaded,
+            ReachError::Broker(error) => return error.into(),
+            _ => Kind::CallFailed,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
 impl From<CallError> for Problem {
     fn from(error: CallError) -> Self {
+        if let CallError::Reach(error) = error {
+            return error.into();
+        }
         let kind = match &error {
             CallError::Timeout => Kind::Timeout,
             CallError::Closed => Kind::Gone,

@@ -15,7 +15,7 @@ use super::form::{self, Branch};
 use super::problem::{Kind, Problem};
 use super::query::Query;
 use super::request_id::RequestId;
-use super::{Api, Pieces, access};
+use super::{Api, Pieces, access, operation};
 use crate::site::Site;
 
 /// The most rooms of one request.
@@ -107,9 +107,17 @@ async fn send(
     };
     let body = api.budgets.of(&site).read(headers, body, body::COMMAND).await;
     let body = body.map_err(|problem| text(&problem))?;
+    let forgets = || text(&operation::forgets());
+    if site.forgets() {
+        return Err(forgets());
+    }
     let sending = read(&body.bytes).map_err(|why| (StatusCode::BAD_REQUEST, why))?;
     let resync = query.get("resync").is_some_and(is_yes);
     deliver(&site, id, sending, resync).await.map_err(|problem| text(&problem))?;
+    // What was kept while the site began to begin anew is thrown away with the rest.
+    if site.forgets() {
+        return Err(forgets());
+    }
     Ok((StatusCode::OK, "OK".to_owned()))
 }
 

@@ -38,6 +38,7 @@ pub(super) const ENVIRONMENT: Section<'static> = (
   TOKENSOCKET_URL     the server that commands speak to, in place of --url
   TOKENSOCKET_LISTEN  where serve listens, in place of --listen
   TOKENSOCKET_DATA    where serve keeps things, in place of --data
+  BROKER_URL          the engine that serve shares with other gateways, in place of --broker
   TOKENSOCKET_CONFIG  the configuration, in place of --config
   TOKENSOCKET_SITE    the site that commands ask for, in place of --site
   TOKENSOCKET_KEY     its API key, in place of --key

@@ -12,15 +12,18 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
+use tokensocket_server::Drain;
 use tokensocket_server::socketio::SocketIoOptions;
 use tokio::net::TcpListener;
 use tokio::task::spawn_blocking;
 
 use super::manual;
-use crate::config::{self, Loaded, Mistaken};
+use crate::config::{self, BrokerConfig, BrokerUrl, Loaded, Mistaken, Settings};
+use crate::engine::Engine;
 use crate::reloading::{self, Source};
 use crate::serving::Serving;
 use crate::signals::Signals;
+use crate::site::{DEFAULT, Place};
 use crate::storage::Storage;
 use crate::{activation, open, open_files};
 
@@ -55,7 +58,7 @@ const DATA_VARIABLE: &str = "TOKENSOCKET_DATA";
 /// but itself.
 ///
 /// Over HTTP it answers `GET /` with the console for a browser and with a text that says what this is for
-/// everybody else, and `GET /healthcheck` with `ok`.
+/// everybody else, `GET /healthcheck` with `ok`, and `GET /readiness` with `ready`, or with status 503 and why it is not.
 #[derive(Args)]
 #[command(after_long_help = manual::sections(&[
     ("Examples", "  \
@@ -63,6 +66,7 @@ const DATA_VARIABLE: &str = "TOKENSOCKET_DATA";
   tokensocket serve --data /var/lib/tokensocket
   tokensocket serve --listen 127.0.0.1:0 --in-memory --log debug
   tokensocket serve --config tokensocket.yml
+  tokensocket serve --config tokensocket.yml --broker redis://127.0.0.1:6379
   tokensocket serve --allow-origin http://localhost:3000"),
     manual::SERVE_EXIT_STATUS,
     manual::ENVIRONMENT,
@@ -87,6 +91,14 @@ pub(super) struct Serve {
     /// Keep histories and deliveries in memory, only as long as the server runs
     #[arg(long)]
     in_memory: bool,
+    /// Share everything with other gateways by an engine: `redis://HOST:PORT` or `nats://HOST:PORT` [env: `BROKER_URL`]
+    ///
+    /// Tokens, channels with their histories, presence and what is kept for devices are in the engine then, and all
+    /// gateways that have the same one are one to clients and applications. Also `rediss://` and `tls://`,
+    /// `redis+cluster://` and `redis+sentinel://HOST:PORT,HOST:PORT/NAME`, and several addresses with commas between
+    /// them.
+    #[arg(long, value_name = "URL", value_parser = broker, conflicts_with_all = ["data", "in_memory"])]
+    broker: Option<String>,
     /// Allow an address that other machines can reach, although everybody gets a token
     ///
     /// For a container or a network of one's own, where everybody who can reach the server may use it.
@@ -145,22 +157,31 @@ impl Serve {
         if public && !self.open_to_anybody {
             return Err(PublicAddress(address).into());
         }
+        let engine = match self.broker_of_nothing()? {
+            Some(config) => Some(Engine::connect(&config).await?),
+            None => None,
+        };
         let folder = self.folder(None);
         let origins = self.allow_origin.clone();
         let listener = listen(inherited, wanted).await?;
         let signals = Signals::new().context("cannot wait for signals")?;
-        let storage = match folder {
-            Some(folder) => spawn_blocking(|| Storage::open(folder)).await??,
-            None => Storage::InMemory,
+        let storage = match (&engine, folder) {
+            (Some(engine), _) => Storage::InEngine(engine.namespace(DEFAULT)?),
+            (None, Some(folder)) => spawn_blocking(|| Storage::open(folder)).await??,
+            (None, None) => Storage::InMemory,
         };
         let site = open::site(origins, &storage)?;
         let address = listener.local_addr()?;
         let greeting = if self.json {
-            greeting_as_json(address, &[site.name()])
+            greeting_as_json(address, &[site.name()], engine.as_ref())
         } else {
             greeting(address, public, &storage)
         };
-        let serving = Serving::empty(SocketIoOptions::new(), None);
+        let serving = Serving::empty(
+            SocketIoOptions::new(),
+            engine.map_or(Place::Memory, Place::Engine),
+            Drain::at_once(),
+        );
         serving.keeper.adopt(site, storage).await;
         say(&greeting)?;
         activation::ready();
@@ -169,24 +190,24 @@ impl Serve {
 
     /// Serves what is configured, and follows changes of it.
     async fn serve_sites(self, inherited: Option<std::net::TcpListener>) -> anyhow::Result<()> {
-        let source = Source::new(self.config.clone());
+        let source = Source::new(self.config.clone(), self.broker.clone());
         let Loaded { settings, mistakes, files } = source.load().await?;
         let Some(settings) = settings else { return Err(Mistaken(mistakes).into()) };
         reloading::log(&mistakes);
-        let folder =
-            if settings.in_memory && self.data.is_none() { None } else { self.folder(settings.data.clone()) };
+        let place = self.place(&settings).await?;
         let wanted = self.listen.or(settings.listen).unwrap_or(USUAL_ADDRESS);
         let listener = listen(inherited, wanted).await?;
         let signals = Signals::new().context("cannot wait for signals")?;
-        let kept = match &folder {
-            Some(folder) => format!("Histories and deliveries are kept in {}", folder.display()),
-            None => Storage::InMemory.to_string(),
+        let kept = match &place {
+            Place::Folder(folder) => format!("Histories and deliveries are kept in {}", folder.display()),
+            Place::Engine(engine) => engine.to_string(),
+            Place::Memory => Storage::InMemory.to_string(),
         };
-        let serving = Serving::configured(&settings, folder).await?;
+        let serving = Serving::configured(&settings, place).await?;
         let address = listener.local_addr()?;
         let names: Vec<&str> = settings.sites.iter().map(|site| &*site.name).collect();
         let greeting = if self.json {
-            greeting_as_json(address, &names)
+            greeting_as_json(address, &names, serving.keeper.engine())
         } else {
             greeting_of_sites(address, &names, &kept)
         };
@@ -194,6 +215,38 @@ impl Serve {
         activation::ready();
         let following = reloading::follow(source, Arc::clone(&serving.keeper), settings, files);
         Ok(serving.until(signals, listener, following).await?)
+    }
+
+    /// Where things are kept: what the command line says before what is configured.
+    async fn place(&self, settings: &Settings) -> anyhow::Result<Place> {
+        let says_where = self.data.is_some() || self.in_memory;
+        if let Some(broker) = &settings.broker {
+            if says_where {
+                tracing::warn!("--data or --in-memory: the engine that is configured is not used");
+            } else {
+                let engine = Engine::connect(broker).await?;
+                for lack in engine.status().lacks {
+                    tracing::warn!(lack, "the engine cannot do all");
+                }
+                return Ok(Place::Engine(engine));
+            }
+        }
+        let in_memory = settings.in_memory && self.data.is_none();
+        let folder = if in_memory { None } else { self.folder(settings.data.clone()) };
+        Ok(folder.map_or(Place::Memory, Place::Folder))
+    }
+
+    /// The engine, where nothing else is configured.
+    fn broker_of_nothing(&self) -> anyhow::Result<Option<BrokerConfig>> {
+        let named = || env::var(reloading::BROKER_VARIABLE).ok().filter(|url| !url.is_empty());
+        let Some(url) =
+            self.broker.clone().or_else(|| named().filter(|_| self.data.is_none() && !self.in_memory))
+        else {
+            return Ok(None);
+        };
+        let url = BrokerUrl::parse(url.trim());
+        let url = url.map_err(|words| anyhow::anyhow!("{}: {words}", reloading::BROKER_VARIABLE))?;
+        Ok(Some(BrokerConfig::at(url)))
     }
 
     /// Where things are kept; `None`: in memory.
@@ -225,8 +278,17 @@ async fn listen(
 }
 
 /// One line for programs.
-fn greeting_as_json(address: SocketAddr, sites: &[&str]) -> String {
-    format!("{}\n", json!({ "listening": format!("http://{address}"), "sites": sites }))
+fn greeting_as_json(address: SocketAddr, sites: &[&str], engine: Option<&Engine>) -> String {
+    let mut said = json!({ "listening": format!("http://{address}"), "sites": sites });
+    if let Some(status) = engine.map(Engine::status) {
+        said["broker"] = json!({
+            "engine": status.name,
+            "address": status.address,
+            "version": status.version,
+            "lacks": status.lacks,
+        });
+    }
+    format!("{said}\n")
 }
 
 /// Says where the server is, and which sites it has.
@@ -298,6 +360,10 @@ pub(super) fn url(address: SocketAddr) -> String {
         ip => ip,
     };
     format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
+fn broker(text: &str) -> Result<String, String> {
+    BrokerUrl::parse(text.trim()).map(|_| text.trim().to_owned())
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

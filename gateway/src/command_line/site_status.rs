@@ -3,6 +3,9 @@
 //! In: the JSON of `GET /api/v1/status`. Out: numbers, where the gateway knows them. It must not know how they are
 //! shown.
 
+use std::fmt;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// Where the gateway says it.
@@ -19,8 +22,36 @@ pub(super) struct Status {
     /// For how long it has run.
     #[serde(default)]
     pub(super) uptime_seconds: f64,
+    /// What nodes share everything by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) broker: Option<Broker>,
     /// The sites that the key opens.
     pub(super) sites: Vec<Site>,
+}
+
+/// How it stands with the engine that nodes share.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Broker {
+    /// Which.
+    pub(super) engine: String,
+    /// Where.
+    pub(super) address: String,
+    /// Its version.
+    pub(super) version: Option<String>,
+    /// For how long it could not be reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) away_seconds: Option<f64>,
+}
+
+/// How many nodes answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Nodes {
+    /// In time.
+    pub(super) answered: u64,
+    /// Of so many.
+    pub(super) asked: u64,
 }
 
 /// One of its sites. What a gateway does not count is not there.
@@ -30,6 +61,9 @@ pub(super) struct Site {
     /// Its name.
     #[serde(rename = "site")]
     pub(super) name: String,
+    /// How many nodes all the rest is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) nodes: Option<Nodes>,
     /// How many are connected now.
     pub(super) connections: u64,
     /// How many users they are.
@@ -96,11 +130,29 @@ pub(super) struct Rates {
     pub(super) acknowledged: Option<f64>,
 }
 
+/// `3`, or `2 of 3` when one did not answer.
+impl fmt::Display for Nodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { answered, asked } = self;
+        if answered == asked { write!(f, "{asked}") } else { write!(f, "{answered} of {asked}") }
+    }
+}
+
+impl Broker {
+    /// Why there may be less than there should be, if so.
+    pub(super) fn complaint(&self) -> Option<String> {
+        let away = Duration::try_from_secs_f64(self.away_seconds?).unwrap_or_default();
+        let away = humantime::format_duration(Duration::from_secs(away.as_secs()));
+        Some(format!("{} at {} has not been reached for {away}", self.engine, self.address))
+    }
+}
+
 impl Status {
     /// What was said of several sites, as one.
     pub(super) fn all(parts: Vec<Self>) -> Self {
         let join = |mut whole: Self, part: Self| {
             whole.at = whole.at.max(part.at);
+            whole.broker = whole.broker.or(part.broker);
             whole.sites.extend(part.sites);
             whole
         };
@@ -132,11 +184,18 @@ impl Status {
         }
     }
 
+    /// How many nodes answered, where the fewest did.
+    pub(super) fn nodes(&self) -> Option<Nodes> {
+        let missing = |nodes: &Nodes| (nodes.asked.saturating_sub(nodes.answered), nodes.asked);
+        self.sites.iter().filter_map(|site| site.nodes).max_by_key(missing)
+    }
+
     /// All sites together, as one.
     pub(super) fn total(&self) -> Site {
         let sum = |of: fn(&Site) -> Option<u64>| self.sites.iter().filter_map(of).reduce(u64::saturating_add);
         Site {
             name: "all".to_owned(),
+            nodes: self.nodes(),
             connections: self.sites.iter().map(|site| site.connections).fold(0, u64::saturating_add),
             users: sum(|site| site.users),
             channels: sum(|site| site.channels),
@@ -167,7 +226,7 @@ impl Status {
 }
 
 fn seconds(milliseconds: u64) -> f64 {
-    std::time::Duration::from_millis(milliseconds).as_secs_f64()
+    Duration::from_millis(milliseconds).as_secs_f64()
 }
 
 #[cfg(test)]
@@ -202,6 +261,15 @@ mod tests {
         two.sites.push(Site { name: "b".to_owned(), sent: Some(2), connections: 3, ..Site::default() });
         let total = two.total();
         assert_eq!((total.sent, total.connections, total.queued), (Some(3), 3, None));
+    }
+
+    #[test]
+    fn says_how_many_nodes_answered() {
+        let site = |answered, asked| Site { nodes: Some(Nodes { answered, asked }), ..Site::default() };
+        let words = |sites| Status { sites, ..Status::default() }.nodes().map(|nodes| nodes.to_string());
+        assert_eq!(words(vec![site(3, 3), site(2, 3)]).as_deref(), Some("2 of 3"));
+        assert_eq!(words(vec![site(3, 3)]).as_deref(), Some("3"));
+        assert_eq!(words(vec![Site::default()]), None);
     }
 
     #[test]

@@ -10,13 +10,14 @@ use serde_json::json;
 
 use super::gateway::Gateway;
 use super::manual;
-use super::site_status::{self, Site, Status};
+use super::site_status::{self, Broker, Site, Status};
 
 /// Prints the sites of a gateway
 ///
 /// Prints one line for each site that the key opens, or whose keys the configuration has: its name, how many connections it has, how many users those
-/// are, how many channels are followed, and how many deliveries wait for devices, with tabs between them; `-` where
-/// the gateway does not count.
+/// are, how many channels are followed, how many deliveries wait for devices, and of how many nodes all of this is, with
+/// tabs between them; `-` where the gateway does not count. `2 of 3` nodes means that one did not answer, and that what it
+/// has is missing.
 #[derive(Args)]
 #[command(after_long_help = manual::sections(&[
     ("Examples", "  \
@@ -43,16 +44,20 @@ impl Sites {
         let mut out = anstream::stdout().lock();
         let style = Style::new().bold();
         if !self.json {
-            writeln!(out, "{style}site\tconnections\tusers\tchannels\tqueued{style:#}")?;
+            writeln!(out, "{style}site\tconnections\tusers\tchannels\tqueued\tnodes{style:#}")?;
         }
         for site in &status.sites {
             if self.json {
                 writeln!(out, "{}", json!(site))?;
                 continue;
             }
-            let Site { name, connections, users, channels, queued, .. } = site;
+            let Site { name, connections, users, channels, queued, nodes, .. } = site;
+            let nodes = nodes.map_or_else(|| "-".to_owned(), |nodes| nodes.to_string());
             let [users, channels, queued] = [*users, *channels, *queued].map(known);
-            writeln!(out, "{name}\t{connections}\t{users}\t{channels}\t{queued}")?;
+            writeln!(out, "{name}\t{connections}\t{users}\t{channels}\t{queued}\t{nodes}")?;
+        }
+        if let Some(complaint) = status.broker.as_ref().and_then(Broker::complaint) {
+            anstream::eprintln!("{complaint}");
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ const USUAL: [&[&str]; 2] = [
 /// The usual names of environments.
 const ENVIRONMENTS: [&str; 4] = ["production", "development", "staging", "test"];
 /// By these a section of settings is known.
-const SETTINGS: [&str; 11] = [
+const SETTINGS: [&str; 12] = [
     "sites",
     "listen",
     "port",
@@ -26,6 +26,7 @@ const SETTINGS: [&str; 11] = [
     "data",
     "in_memory",
     "client_files",
+    "broker",
     "redis",
     "io",
     "flakeid",

@@ -8,6 +8,7 @@
 //! In: files in YAML or TOML, variables. Out: [`Settings`], or every mistake with its line and what to write instead.
 //! It must not know what is done with any of it.
 
+mod broker;
 mod file;
 mod layer;
 mod mistake;
@@ -18,9 +19,10 @@ mod tests;
 mod tree;
 mod value;
 
+pub(crate) use broker::{BrokerConfig, BrokerKind, BrokerUrl};
 pub(crate) use mistake::{Mistake, Mistaken};
 pub(crate) use settings::{Loaded, Settings, is_in_environment, load, load_text};
 #[cfg(test)]
 pub(crate) use site::Secret;
-pub(crate) use site::{Algorithm, AuthUrl, JwtConfig, JwtKey, SiteConfig};
+pub(crate) use site::{Algorithm, AuthUrl, EVENTS_PATH, JwtConfig, JwtKey, SiteConfig, public_key};
 pub(crate) use value::EventMode;

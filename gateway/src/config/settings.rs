@@ -9,16 +9,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confique::{Config, Layer};
+use tokensocket_server::Drain;
 
+use super::broker::{self, BrokerConfig, BrokerUrl};
 use super::file::{self, Kind, Section};
 use super::layer::{self, Style};
-use super::mistake::Mistake;
+use super::mistake::{Mistake, same};
 use super::site::{Reading, SiteConfig, Written as WrittenSite};
-use super::tree::Place;
+use super::tree::{Content, Place};
 use super::value::{Listen, Number, Seconds, Text, Truth};
 
 /// Settings of the original that have nothing to say here.
-const NOT_NEEDED: [&str; 5] = ["redis", "flakeid", "winston", "servers", "newrelic"];
+const NOT_NEEDED: [&str; 4] = ["flakeid", "winston", "servers", "newrelic"];
+/// Sections that are read by themselves.
+const SECTIONS: [&str; 4] = ["sites", "io", "broker", "redis"];
+/// The original's variable for what is `broker` here.
+const REDIS_URL: &str = "REDIS_URL";
 
 /// What the gateway was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +35,17 @@ pub(crate) struct Settings {
     pub(crate) data: Option<PathBuf>,
     /// Whether to keep things in memory only.
     pub(crate) in_memory: bool,
+    /// The engine that other gateways share, in place of both.
+    pub(crate) broker: Option<BrokerConfig>,
     /// Where `socket.io.js` lies, for those who load it from here.
     pub(crate) client_files: Option<PathBuf>,
     /// Socket.IO's pings: how often, and how long an answer may take.
     pub(crate) ping_interval: Duration,
     pub(crate) ping_timeout: Duration,
+    /// How many connections of Socket.IO there may be.
+    pub(crate) max_connections: usize,
+    /// How clients are sent elsewhere at the end.
+    pub(crate) drain: Drain,
     /// The sites, at least one, by name.
     pub(crate) sites: Vec<SiteConfig>,
 }
@@ -62,9 +74,24 @@ struct Written {
     #[config(default = false)]
     in_memory: Truth,
     client_files: Option<Text>,
+    drain: Option<Seconds>,
+    drain_rate: Option<Number>,
 }
 
-/// What the original gave to Socket.IO, in milliseconds.
+impl Written {
+    /// How clients are sent elsewhere at the end.
+    fn drain(&self) -> Drain {
+        let rate = self.drain_rate.map(|rate| u32::try_from(rate.0).unwrap_or(u32::MAX));
+        match (rate, self.drain.filter(|window| !window.0.is_zero())) {
+            (Some(rate), Some(window)) => Drain::at_rate(rate).at_most(window.0),
+            (Some(rate), None) => Drain::at_rate(rate),
+            (None, Some(window)) => Drain::over(window.0),
+            (None, None) => Drain::at_once(),
+        }
+    }
+}
+
+/// What the original gave to Socket.IO, times in milliseconds.
 #[derive(Config)]
 #[config(layer_attr(derive(Debug)))]
 struct WrittenIo {
@@ -72,6 +99,8 @@ struct WrittenIo {
     ping_interval: Number,
     #[config(default = 20000)]
     ping_timeout: Number,
+    #[config(default = 65536)]
+    max_connections: Number,
 }
 
 /// The sections of all files, one behind the other.
@@ -128,7 +157,7 @@ impl Found {
         mistakes: &mut Vec<Mistake>,
     ) -> Option<Settings> {
         let environment: Arc<str> = "the environment".into();
-        let passed_over: Vec<&str> = NOT_NEEDED.into_iter().chain(["sites", "io"]).collect();
+        let passed_over: Vec<&str> = NOT_NEEDED.into_iter().chain(SECTIONS).collect();
         let mut whole = layer::variables::<Written>(&environment, variable, mistakes);
         let mut io = <WrittenIo as Config>::Layer::empty();
         for section in &self.settings {
@@ -146,7 +175,7 @@ impl Found {
                         .unwrap_or_default()
                         .iter()
                         .map(|io| &*io.key)
-                        .filter(|key| !key.starts_with("ping"))
+                        .filter(|key| !key.starts_with("ping") && !key.starts_with("max"))
                         .collect();
                     io = io.with_fallback(layer::layer::<WrittenIo>(
                         &entry.value,
@@ -162,17 +191,86 @@ impl Found {
             }
         }
         let written = Written::from_layer(whole.with_fallback(Layer::default_values())).ok()?;
+        let drain = written.drain();
         let io = WrittenIo::from_layer(io.with_fallback(Layer::default_values())).ok()?;
+        let broker = self.broker(&environment, variable, mistakes);
         let sites = self.sites(&environment, variable, written.device_ttl.0, mistakes);
         Some(Settings {
             listen: written.listen.or(written.port).map(|Listen(address)| address),
             data: written.data.map(|Text(path)| path.into()),
             in_memory: written.in_memory.0,
+            broker,
             client_files: written.client_files.map(|Text(path)| path.into()),
             ping_interval: Duration::from_millis(io.ping_interval.0.max(1)),
             ping_timeout: Duration::from_millis(io.ping_timeout.0.max(1)),
+            drain,
+            max_connections: usize::try_from(io.max_connections.0.max(1)).unwrap_or(usize::MAX),
             sites,
         })
+    }
+
+    /// The engine: `broker` first, else what the original's files and variables call Redis.
+    fn broker(
+        &self,
+        environment: &Arc<str>,
+        variable: &impl Fn(&str) -> Option<String>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<BrokerConfig> {
+        let sections = || self.settings.iter().flat_map(|section| section.node.entries().unwrap_or_default());
+        let mut whole = layer::variables::<broker::Written>(environment, variable, mistakes);
+        let mut place = None;
+        for entry in sections().filter(|entry| same(&entry.key) == "broker") {
+            place.get_or_insert(&entry.value);
+            let section = match &entry.value.content {
+                Content::Scalar(_) => &entry.value.within("url"),
+                _ => &entry.value,
+            };
+            whole =
+                whole.with_fallback(layer::layer::<broker::Written>(section, Style::Camel, &[], mistakes));
+        }
+        let written = broker::Written::from_layer(whole.with_fallback(Layer::default_values())).ok()?;
+        for (setting, what, instead) in written.mistakes() {
+            let setting = layer::styled(setting, Style::Camel);
+            let at = place.and_then(|section| section.entry(&setting)).map(|entry| &entry.value.place);
+            let nowhere = Place::of(environment);
+            mistakes.push(Mistake::new(at.unwrap_or(&nowhere), what).suggest(instead));
+        }
+        if written.url.is_some() {
+            return written.at(None);
+        }
+        if let Some(section) = place.filter(|section| !matches!(section.content, Content::Nothing)) {
+            if !mistakes.iter().any(|mistake| mistake.severe) {
+                let what = "`broker` does not say where it is";
+                let instead = "add `url: redis://host:6379` or `url: nats://host:4222`";
+                mistakes.push(Mistake::new(&section.place, what).suggest(instead));
+            }
+            return None;
+        }
+        if let Some(text) = variable(REDIS_URL).filter(|text| !text.is_empty()) {
+            let place = Place::of(environment);
+            return match BrokerUrl::parse(text.trim()) {
+                Ok(url) => written.at(Some(url)),
+                Err(words) => {
+                    let (what, instead) = words.split_once('\n').unwrap_or((&words, ""));
+                    mistakes.push(Mistake::new(&place, format!("{REDIS_URL}: {what}")).suggest(instead));
+                    None
+                }
+            };
+        }
+        let redis = sections().find(|entry| entry.key == "redis")?;
+        let url = redis.value.entry("url").and_then(|url| url.value.value().as_str().map(str::to_owned));
+        match url.map(|url| BrokerUrl::parse(url.trim())) {
+            Some(Ok(url)) => written.at(Some(url)),
+            Some(Err(words)) => {
+                let what = words.lines().next().unwrap_or_default();
+                let what = format!("`redis` has no effect: {what}");
+                let instead =
+                    "several gateways share an engine by `broker: redis://host:6379`; one needs none";
+                mistakes.push(Mistake::note(&redis.place, what).suggest(instead));
+                None
+            }
+            None => None,
+        }
     }
 
     fn sites(

@@ -3,6 +3,7 @@
 //! In: a section of a file, or variables. Out: a [`SiteConfig`] that can be served, or what is wrong with it.
 
 mod jwt;
+pub(crate) mod public_key;
 mod reading;
 mod secret;
 mod service;
@@ -12,13 +13,16 @@ use std::time::Duration;
 
 use confique::Config;
 
-use super::value::{EventMode, HttpUrl, Number, Seconds, Sources, Text, Texts, Truth};
+use super::value::{EventMode, HttpUrl, Number, Path, Seconds, Sources, Text, Texts, Truth};
 
 pub(super) use reading::Reading;
 
 pub(crate) use jwt::{Algorithm, JwtConfig, JwtKey};
 pub(crate) use secret::Secret;
 pub(crate) use service::Service;
+
+/// Where event clients connect, unless a site says otherwise.
+pub(crate) const EVENTS_PATH: &str = "/events";
 
 /// What a site was told. Everything has its default.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,8 +58,14 @@ pub(crate) struct SiteConfig {
     pub(crate) history: (usize, Duration),
     /// Whether channels say who is there.
     pub(crate) presence: bool,
-    /// What event clients may do at `/events`.
+    /// How many connections the site may have.
+    pub(crate) max_connections: usize,
+    /// What event clients may do.
     pub(crate) events: EventMode,
+    /// Where they connect, below the site's name.
+    pub(crate) events_path: String,
+    /// Who is given the events that are no questions for data.
+    pub(crate) passthrough_url: Option<String>,
     /// Where the data of `data:get:NAME` comes from, by name.
     pub(crate) data_sources: BTreeMap<String, String>,
 }
@@ -120,8 +130,12 @@ pub(super) struct Written {
     history_age: Seconds,
     #[config(default = false)]
     presence: Truth,
+    max_connections: Option<Number>,
     #[config(default = false)]
     events: EventMode,
+    #[config(default = "/events")]
+    events_path: Path,
+    passthrough_url: Option<HttpUrl>,
     data_sources: Option<Sources>,
 }
 
@@ -144,9 +158,23 @@ impl SiteConfig {
             publish: true,
             history: (100, Duration::from_hours(24)),
             presence: true,
+            max_connections: usize::MAX,
             events: EventMode::Off,
+            events_path: EVENTS_PATH.to_owned(),
+            passthrough_url: None,
             data_sources: BTreeMap::new(),
         }
+    }
+
+    /// Whether anybody whom the site names is asked by https.
+    pub(crate) fn asks_by_https(&self) -> bool {
+        let jwks = self.jwt.as_ref().and_then(|jwt| match &jwt.key {
+            JwtKey::Jwks(url) => Some(url),
+            _ => None,
+        });
+        let urls = self.auth.iter().map(|auth| &auth.url).chain(jwks).chain(&self.update_user_url);
+        let mut urls = urls.chain(&self.passthrough_url).chain(self.data_sources.values());
+        urls.any(|url| url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:")))
     }
 
     /// Whether a change from one to the other needs another server, because it is about what a server is built with.

@@ -112,6 +112,8 @@ fn the_originals_variables_are_read_as_they_are() {
     );
     let settings = given.settings(&[]);
     assert_eq!(settings.listen.unwrap().to_string(), "[::]:8080");
+    #[cfg(feature = "redis")]
+    assert_eq!(settings.broker.as_ref().unwrap().url.expose(), "rediss://:password@host:6380/0");
     let [site] = &*settings.sites else { panic!("{settings:?}") };
     assert_eq!((&*site.name, site.public_channel.as_deref()), ("goodcity", Some("browse")));
     assert_eq!(site.auth.as_ref().unwrap().scheme, "Token");
@@ -177,6 +179,15 @@ fn every_mistake_has_its_line_and_what_to_write_instead() {
         ("newsite:\n  apiKey: x\n  jwtSecret: a\n  jwksUrl: http://a/b\n", 4, "keep one of"),
         ("newsite:\n  apiKey: x\n  jwtPublicKey: abc\n", 3, "BEGIN PUBLIC KEY"),
         ("newsite:\n  apiKey: x\n  jwksUrl: http://a/b\n  jwtAlgorithms: [HS256]\n", 4, "RS256 or ES256"),
+        (
+            "newsite:\n  apiKey: x\n  jwtPublicKey: |\n    -----BEGIN PUBLIC KEY-----\n    MAo=\n    -----END PUBLIC KEY-----\n",
+            4,
+            "not a public key",
+        ),
+        ("newsite:\n  apiKey: x\n  maxConnections: 0\n", 3, "from 1 on"),
+        ("newsite:\n  apiKey: x\n  eventsPath: live\n", 3, "write it as /live"),
+        ("newsite:\n  apiKey: x\n  eventsPath: /sockets/x\n", 3, "eventsPath: /live"),
+        ("newsite:\n  apiKey: x\n  passthroughUrl: a.test/events\n", 3, "did you mean http://a.test/events?"),
         ("newsite:\n  apiKey: x\n  events: sometimes\n", 3, "passthrough"),
         ("newsite: 5\n", 1, "where settings are expected"),
         ("newsite:\n  apiKey: x\n  apiKey: y\n", 3, "apiKey"),
@@ -229,4 +240,72 @@ fn the_same_site_twice_is_a_mistake() {
 fn secrets_are_never_shown() {
     let shown = format!("{:?}", Given::new(&[("sites.yml", SITES)], &[]).settings(&["sites.yml"]));
     assert!(!shown.contains("54321"), "{shown}");
+}
+
+#[cfg(all(feature = "nats", feature = "redis"))]
+mod broker {
+    use tokensocket_server::Outage;
+
+    use super::*;
+
+    const SITE: &str = "sites:\n  a:\n    apiKey: x\n    open: true\n";
+
+    fn settings(text: &str, variables: &[(&str, &str)]) -> Settings {
+        Given::new(&[("tokensocket.yml", &format!("{text}{SITE}"))], variables).settings(&["tokensocket.yml"])
+    }
+
+    fn url(text: &str, variables: &[(&str, &str)]) -> Option<String> {
+        settings(text, variables).broker.map(|broker| broker.url.expose().to_owned())
+    }
+
+    #[test]
+    fn an_engine_is_an_address_or_a_section() {
+        assert_eq!(settings("", &[]).broker, None);
+        let short = settings("broker: redis://h:6379\n", &[]).broker.unwrap();
+        assert_eq!(short, settings("broker:\n  url: redis://h:6379\n", &[]).broker.unwrap());
+        let long = "broker:\n  url: nats://h\n  prefix: push\n  outage: buffer\n  bufferMessages: 5\n  bufferBytes: 100\n  replicas: 3\n  lease: 10s\n  credentialsFile: /a.creds\n";
+        let long = settings(long, &[]).broker.unwrap();
+        assert_eq!((&*long.prefix, long.replicas, long.lease), ("push", 3, Duration::from_secs(10)));
+        assert_eq!(long.outage, Outage::Buffer { messages: 5, bytes: 100 });
+        let toml = "[broker]\nurl = \"redis://h:6379\"\n[sites.a]\napiKey = \"x\"\nopen = true\n";
+        let toml = Given::new(&[("tokensocket.toml", toml)], &[]).settings(&["tokensocket.toml"]);
+        assert_eq!(toml.broker, Some(short));
+    }
+
+    #[test]
+    fn what_is_ours_comes_before_what_the_original_called_redis() {
+        let ours = "broker: redis://file\n";
+        let original = "redis:\n  url: redis://original-file\n";
+        let all = [("BROKER_URL", "nats://variable"), ("REDIS_URL", "redis://original-variable")];
+        assert_eq!(url(&format!("{ours}{original}"), &all).as_deref(), Some("nats://variable"));
+        assert_eq!(url(&format!("{ours}{original}"), &all[1..]).as_deref(), Some("redis://file"));
+        assert_eq!(url(original, &all[1..]).as_deref(), Some("redis://original-variable"));
+        assert_eq!(url(original, &[]).as_deref(), Some("redis://original-file"));
+        // What is said beside the address holds, wherever the address stands.
+        let options = settings("broker:\n  prefix: mine\n", &all).broker.unwrap();
+        assert_eq!((&*options.prefix, options.url.expose()), ("mine", "nats://variable"));
+    }
+
+    #[test]
+    fn every_mistake_about_an_engine_has_its_line() {
+        for (text, line, words) in [
+            ("broker: localhost:6379\n", 1, "redis://host:6379"),
+            ("broker: amqp://h\n", 1, "no engine that is known"),
+            ("broker:\n  url: redis://h:x\n", 2, "a port that is none"),
+            ("broker:\n  prefix: a\n", 2, "does not say where it is"),
+            ("broker:\n  url: redis://h\n  prefix: a:b\n", 3, "letters, digits"),
+            ("broker:\n  url: redis://h\n  outage: wait\n", 3, "refuse or buffer"),
+            ("broker:\n  url: nats://h\n  replicas: 2\n", 3, "1, 3 or 5"),
+            ("broker:\n  url: nats://h\n  lease: 1h\n", 3, "from 1s to 1m"),
+            ("broker:\n  url: nats://h\n  replica: 3\n", 3, "did you mean `replicas`?"),
+        ] {
+            let given = Given::new(&[("tokensocket.yml", &format!("{text}{SITE}"))], &[]);
+            let mistakes = given.mistakes("tokensocket.yml");
+            let told = mistakes.iter().any(|(at, told)| *at == line && told.contains(words));
+            assert!(told, "{text}{mistakes:#?}");
+        }
+        let given = Given::new(&[("tokensocket.yml", SITE)], &[("REDIS_URL", "localhost:6379")]);
+        let mistakes = given.load(&["tokensocket.yml"]).mistakes;
+        assert!(mistakes[0].to_string().starts_with("the environment: REDIS_URL: "), "{mistakes:?}");
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::mistake::Mistake;
+use super::mistake::{Mistake, same};
 
 /// Where something stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +70,18 @@ impl Node {
             Content::Nothing => Some(&[]),
             _ => None,
         }
+    }
+
+    /// The entry of this key, where this is a map.
+    pub(super) fn entry(&self, key: &str) -> Option<&Entry> {
+        let entries = self.entries().unwrap_or_default();
+        entries.iter().find(|entry| same(&entry.key) == same(key))
+    }
+
+    /// This as the only entry of a map.
+    pub(super) fn within(&self, key: &str) -> Self {
+        let entry = Entry { key: key.to_owned(), place: self.place.clone(), value: self.clone() };
+        Self { place: self.place.clone(), content: Content::Map(vec![entry]) }
     }
 
     /// The same without places.

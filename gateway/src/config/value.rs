@@ -96,6 +96,26 @@ impl<'de> Deserialize<'de> for EventMode {
     }
 }
 
+/// Where something is below a site's name: `/live`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Path(pub(super) String);
+
+impl<'de> Deserialize<'de> for Path {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Text(text) = Text::deserialize(deserializer)?;
+        let allowed =
+            |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '~');
+        let is_part = |part: &str| !part.is_empty() && part.chars().all(allowed) && !part.starts_with('.');
+        if text.strip_prefix('/').is_some_and(|parts| parts.split('/').all(is_part)) {
+            return Ok(Self(text));
+        }
+        let tame: String = text.chars().filter(|&letter| allowed(letter) || letter == '/').collect();
+        let tame = tame.trim_matches(['/', '.']);
+        let tame = if tame.is_empty() { "events" } else { tame };
+        Err(wrong(&format!("{text} is not a path"), &format!("write it as /{tame}")))
+    }
+}
+
 /// Yes or no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Truth(pub(super) bool);

@@ -3,7 +3,7 @@
 //! ```text
 //! /socket.io                                              Socket.IO clients, of all sites
 //! /{site}/socket/token, /{site}/sockets, /{site}/events   that site's server, which sees the path without /{site}
-//! /socket/token, /sockets, /events                        the site at the plain paths
+//! /socket/token, /sockets, /events                        the site at the plain paths; for /events, see its `eventsPath`
 //! everything else                                         others: the API, the pages
 //! ```
 //!
@@ -25,12 +25,13 @@ use tokensocket_server::ResponseBody;
 use tokensocket_server::socketio::SocketIo;
 use tower_service::Service;
 
+use crate::config::EVENTS_PATH;
 use crate::site::{Site, Sites};
 
 pub(crate) use accept::accept;
 
 /// What a site's server has at its paths.
-const OWN: [&str; 3] = ["/socket/token", "/sockets", "/events"];
+const OWN: [&str; 2] = ["/socket/token", "/sockets"];
 
 /// Sends each request where it belongs; `others` gets what is no site's.
 #[derive(Clone)]
@@ -57,11 +58,9 @@ impl<S> Front<S> {
         if self.io.owns(path) {
             return Owner::SocketIo;
         }
-        let site = match below(path) {
-            None => self.sites.plain().map(|site| (site, path)),
-            Some((name, rest)) => self.sites.get(name).map(|site| (site, rest)),
-        };
-        match site {
+        let named = below(path).and_then(|(name, rest)| Some((self.sites.get(name)?, rest)));
+        match named.or_else(|| self.sites.plain().map(|site| (site, path))) {
+            Some((site, rest)) if rest == site.config().events_path => Owner::Site(site, EVENTS_PATH),
             Some((site, rest)) if is_own(rest) => Owner::Site(site, rest),
             _ => Owner::Others,
         }
@@ -134,6 +133,6 @@ mod tests {
         assert_eq!(below("/sockets/000/abc/xhr"), None);
         assert_eq!(below("/socket/token"), None);
         assert_eq!(below("/healthcheck"), None);
-        assert!(is_own("/events") && is_own("/sockets/") && !is_own("/socketsx") && !is_own("/socket"));
+        assert!(is_own("/sockets/") && !is_own("/socketsx") && !is_own("/socket"));
     }
 }

@@ -6,61 +6,78 @@ use std::sync::Arc;
 
 use tokensocket_server::events::{self, EventOptions};
 use tokensocket_server::{
-    AllowedOrigins, AuthenticateError, BuildError, ChannelOptions, ErrorCode, History, Presence, RpcError,
-    Server,
+    AllowedOrigins, AuthenticateError, BuildError, ChannelOptions, Drain, ErrorCode, History, Presence,
+    RpcError, Server,
 };
 
 use super::credentials::Credentials;
-use super::data_source::DataSources;
-use super::door::Door;
+use super::data_source::{Authorize, DataSources};
+use super::door::{Door, Full};
 use super::identity;
+use super::passthrough::Passthrough;
 use super::refusal::Refused;
-use crate::config::{EventMode, SiteConfig};
+use crate::config::{EVENTS_PATH, EventMode, SiteConfig};
 use crate::storage::Storage;
 
-/// Where a site's event clients connect, below its name.
-pub(super) const EVENTS: &str = "/events";
+/// Where a site's server has its event clients; the front knows where they believe to connect.
+pub(super) const EVENTS: &str = EVENTS_PATH;
 
 /// Builds the server. Nothing runs yet.
-pub(super) fn build(config: &SiteConfig, door: &Arc<Door>, storage: &Storage) -> Result<Server, BuildError> {
+pub(super) fn build(
+    config: &SiteConfig,
+    door: &Arc<Door>,
+    storage: &Storage,
+    drain: Drain,
+) -> Result<Server, BuildError> {
     let (asked, coming, going) = (Arc::clone(door), Arc::clone(door), Arc::clone(door));
     let (following, publishing, broadcasting) = (Arc::clone(door), Arc::clone(door), Arc::clone(door));
-    let builder = Server::builder()
-        .authenticate(move |request| {
-            let door = Arc::clone(&asked);
-            async move { Ok(door.admit(&Credentials::from(&request)).await?) }
-        })
-        .on_authenticate(move |socket| {
-            coming.came(&socket);
-            async { Ok(()) }
-        })
-        .on_disconnect(move |socket, _| {
-            going.went(&socket);
-            async {}
-        })
-        .on_subscribe(move |_, _| {
-            let allowed = following.config().subscribe;
-            async move { allow(allowed, "clients do not follow channels on this site") }
-        })
-        .on_publish(move |_, _, _| {
-            let allowed = publishing.config().publish;
-            async move { allow(allowed, "clients do not publish on this site") }
-        })
-        .on_broadcast(move |_, _| {
-            let allowed = broadcasting.config().publish;
-            async move { allow(allowed, "clients do not publish on this site") }
-        })
-        .device_ttl(config.device_ttl)
-        .allowed_origins(match &*config.allow_origins {
-            [] => AllowedOrigins::any(),
-            some => AllowedOrigins::named(some),
-        })
-        .events(EVENTS, events(config, door));
+    let builder =
+        Server::builder()
+            .authenticate(move |request| {
+                let door = Arc::clone(&asked);
+                async move {
+                    door.check_room().map_err(full)?;
+                    Ok(door.admit(&Credentials::from(&request)).await?)
+                }
+            })
+            .on_authenticate(move |socket| {
+                let came = coming.came(&socket);
+                async move {
+                    came.map_err(|full| RpcError::text(full.to_string()).with_code(ErrorCode::Overloaded))
+                }
+            })
+            .on_disconnect(move |socket, _| {
+                going.went(&socket);
+                async {}
+            })
+            .on_subscribe(move |_, _| {
+                let allowed = following.config().subscribe;
+                async move { allow(allowed, "clients do not follow channels on this site") }
+            })
+            .on_publish(move |_, _, _| {
+                let allowed = publishing.config().publish;
+                async move { allow(allowed, "clients do not publish on this site") }
+            })
+            .on_broadcast(move |_, _| {
+                let allowed = broadcasting.config().publish;
+                async move { allow(allowed, "clients do not publish on this site") }
+            })
+            .device_ttl(config.device_ttl)
+            .drain(drain)
+            .allowed_origins(match &*config.allow_origins {
+                [] => AllowedOrigins::any(),
+                some => AllowedOrigins::named(some),
+            })
+            .events(EVENTS, events(config, door));
     let builder = match channels(config) {
         Some(options) => builder.channels(">", options),
         None => builder,
     };
     storage.serve(builder).build()
+}
+
+fn full(full: Full) -> AuthenticateError {
+    AuthenticateError::Failed(full.to_string())
 }
 
 fn allow(allowed: bool, why: &'static str) -> Result<(), RpcError> {
@@ -90,13 +107,16 @@ pub(super) fn events(config: &SiteConfig, door: &Arc<Door>) -> EventOptions {
     // Where nobody can be asked, the tokens that the API issues let somebody in.
     let options = if door.asks_somebody() {
         let door = Arc::clone(door);
-        options.authenticate(move |request| {
+        let options = options.authenticate(move |request| {
             let door = Arc::clone(&door);
             async move {
+                door.check_room().map_err(full)?;
                 let refused = |refused: Refused| AuthenticateError::Refused(refused.to_string());
                 door.admit(&Credentials::from(&request)).await.map_err(refused)
             }
-        })
+        });
+        // A page that was given a token for one connection connects with that, whoever else is asked here.
+        options.or_token()
     } else {
         options
     };
@@ -106,6 +126,15 @@ pub(super) fn events(config: &SiteConfig, door: &Arc<Door>) -> EventOptions {
     let (own, others): (Vec<_>, Vec<_>) =
         config.data_sources.clone().into_iter().partition(|(_, url)| same_site(url));
     let client = door.client();
+    let options = match &config.passthrough_url {
+        Some(url) => {
+            let authorize: Authorize =
+                if same_site(url) { Arc::new(identity::authorization) } else { Arc::new(|_| None) };
+            let passthrough = Arc::new(Passthrough::new(client.clone(), url.clone(), authorize));
+            options.on_event(move |message, socket| Arc::clone(&passthrough).pass(message, socket))
+        }
+        None => options,
+    };
     let with = DataSources::new(client.clone(), own.into_iter().collect(), Arc::new(identity::authorization));
     let without = DataSources::new(client.clone(), others.into_iter().collect(), Arc::new(|_| None));
     without.apply(with.apply(options))

@@ -1,13 +1,17 @@
 //! The HTTP client for what sites answer.
 //!
-//! In: nothing. Out: a client that follows no redirects, since an `Authorization` is for the address that was
-//! configured, and that leaves limits of size and time to whoever asks.
+//! In: whether anybody is asked by https. Out: a client that follows no redirects, since an `Authorization` is for the
+//! address that was configured, and that leaves limits of size and time to whoever asks.
 
+use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response};
+use reqwest::{Client, IntoUrl, Method, RequestBuilder, Response};
 use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
 
 /// How long a connection that is not used is kept.
 const IDLE: Duration = Duration::from_secs(30);
@@ -15,14 +19,60 @@ const IDLE: Duration = Duration::from_secs(30);
 /// A client could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client for sites cannot be made: {0}")]
-pub(crate) struct ClientError(reqwest::Error);
+pub(crate) struct ClientError(String);
 
-/// A client with connections of its own.
-pub(crate) fn client() -> Result<Client, ClientError> {
-    // The process's own choice, for whoever makes none. It may have been made before.
-    let _ = ring::default_provider().install_default();
-    let client = Client::builder().redirect(Policy::none()).pool_idle_timeout(IDLE);
-    client.user_agent(concat!("tokensocket/", env!("CARGO_PKG_VERSION"))).build().map_err(ClientError)
+/// A client with connections of its own. Cloning gives another handle to the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct SiteClient(Arc<ArcSwap<Made>>);
+
+#[derive(Debug)]
+struct Made {
+    client: Client,
+    is_secure: bool,
+}
+
+impl SiteClient {
+    /// `is_secure`: somebody will be asked by https. Without that, no certificates are looked for: a container need not
+    /// have any.
+    pub(crate) fn new(is_secure: bool) -> Result<Self, ClientError> {
+        Ok(Self(Arc::new(ArcSwap::from_pointee(Made::new(is_secure)?))))
+    }
+
+    /// From now on somebody will be asked by https, too.
+    pub(super) fn become_secure(&self) -> Result<(), ClientError> {
+        if !self.0.load().is_secure {
+            self.0.store(Arc::new(Made::new(true)?));
+        }
+        Ok(())
+    }
+
+    pub(super) fn request(&self, method: Method, url: impl IntoUrl) -> RequestBuilder {
+        self.0.load().client.request(method, url)
+    }
+
+    pub(super) fn get(&self, url: impl IntoUrl) -> RequestBuilder {
+        self.request(Method::GET, url)
+    }
+}
+
+impl Made {
+    fn new(is_secure: bool) -> Result<Self, ClientError> {
+        let failed = |error: &dyn Error| ClientError(with_causes(error));
+        // The process's own choice, for whoever makes none. It may have been made before.
+        let _ = ring::default_provider().install_default();
+        let client = Client::builder().redirect(Policy::none()).pool_idle_timeout(IDLE);
+        let client = client.user_agent(concat!("tokensocket/", env!("CARGO_PKG_VERSION")));
+        let client = if is_secure {
+            client
+        } else {
+            let provider = Arc::new(ring::default_provider());
+            let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+            let tls = tls.map_err(|error| failed(&error))?;
+            let tls = tls.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+            client.tls_backend_preconfigured(tls)
+        };
+        Ok(Self { client: client.build().map_err(|error| failed(&error))?, is_secure })
+    }
 }
 
 /// Why a body was not read to its end.
@@ -51,7 +101,7 @@ pub(super) async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>
 }
 
 /// An error with what it was caused by, which is where the useful part of a network error stands.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+pub(super) fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

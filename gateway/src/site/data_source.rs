@@ -15,14 +15,14 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{ACCEPT, AUTHORIZATION, HeaderValue};
-use reqwest::{Client, Url};
+use reqwest::Url;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokensocket_server::events::{DataRequest, EventOptions};
 use tokensocket_server::{ErrorCode, Identity, RawJson, RpcError};
 use tokio::sync::Semaphore;
 
-use super::client::{body, with_causes};
+use super::client::{SiteClient, body, with_causes};
 
 /// The template for whatever has none of its own.
 const OTHERS: &str = "*";
@@ -78,8 +78,8 @@ pub(crate) struct DataSources {
 impl DataSources {
     /// `templates` by what they answer: `thing` for `data:get:thing`, `user:get:name` for that event, and `*` for all
     /// others. In the path and the query of each, `:name` stands for what is asked for, and `:field` for a field of the
-    /// message. `client` must not follow redirects; `authorize` says what stands in `Authorization`.
-    pub(crate) fn new(client: Client, templates: BTreeMap<String, String>, authorize: Authorize) -> Self {
+    /// message. `authorize` says what stands in `Authorization`.
+    pub(crate) fn new(client: SiteClient, templates: BTreeMap<String, String>, authorize: Authorize) -> Self {
         let templates = templates.into_iter().map(|(name, text)| (name, Template::new(text))).collect();
         let fetcher =
             Fetcher { client, authorize, running: Semaphore::new(AT_ONCE), waiting: Semaphore::new(WAITING) };
@@ -106,7 +106,7 @@ impl fmt::Debug for DataSources {
 }
 
 struct Fetcher {
-    client: Client,
+    client: SiteClient,
     authorize: Authorize,
     running: Semaphore,
     waiting: Semaphore,

@@ -4,19 +4,20 @@
 //! What is configured may change meanwhile: whoever is inside stays.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use reqwest::Client;
-use tokensocket_server::{Identity, Socket};
+use tokensocket_server::{Identity, PresenceStore, Socket};
 
-use super::auth_url::{self, AuthClient};
-use super::client::{self, ClientError};
+use super::auth_url::{self, AuthClient, Member};
+use super::client::{ClientError, SiteClient};
 use super::credentials::Credentials;
 use super::identity::{self, Known};
-use super::jwt::{BadKey, Verifier};
+use super::jwt::Verifier;
 use super::refusal::Refused;
-use super::user_state::UserStates;
+use super::user_state::{Elsewhere, NotShared, UserStates};
 use crate::config::SiteConfig;
+use crate::config::public_key::BadKey;
 
 /// What stands before a token where no auth URL says otherwise.
 const USUAL_SCHEME: &str = "Bearer";
@@ -30,14 +31,23 @@ pub(crate) enum DoorError {
     Client(#[from] ClientError),
     #[error(transparent)]
     Key(#[from] BadKey),
+    #[error(transparent)]
+    NotShared(#[from] NotShared),
 }
 
 #[derive(Debug)]
 pub(super) struct Door {
-    client: Client,
+    client: SiteClient,
     now: ArcSwap<Now>,
     pub(super) states: UserStates,
+    /// How many connections there are.
+    inside: AtomicUsize,
 }
+
+/// The site has as many connections as it may.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("this site has as many connections as it may: come again later")]
+pub(super) struct Full;
 
 /// What is configured at one moment, and what was made of it.
 #[derive(Debug)]
@@ -49,22 +59,37 @@ struct Now {
 
 impl Door {
     pub(super) fn new(config: SiteConfig) -> Result<Self, DoorError> {
-        Self::following(config, None)
+        Self::following(config, None, None)
     }
 
-    /// The door of a site whose server is another one now. What is still to be told of users stays in order.
-    pub(super) fn following(config: SiteConfig, before: Option<&Self>) -> Result<Self, DoorError> {
-        let client = client::client()?;
-        let states = match before {
-            Some(before) => before.states.clone(),
-            None => UserStates::new(&config.name, client.clone()),
+    /// The door of a site whose server is another one now. What is still to be told of users stays in order. `users`: a
+    /// store of presence that nodes share, and nobody has started; only for a site that was not there `before`.
+    pub(super) fn following(
+        config: SiteConfig,
+        before: Option<&Self>,
+        users: Option<Box<dyn PresenceStore>>,
+    ) -> Result<Self, DoorError> {
+        let (client, states) = if let Some(before) = before {
+            if config.asks_by_https() {
+                before.client.become_secure()?;
+            }
+            (before.client.clone(), before.states.clone())
+        } else {
+            let client = SiteClient::new(config.asks_by_https())?;
+            let elsewhere = users.map(Elsewhere::new).transpose()?;
+            (client.clone(), UserStates::new(&config.name, client, elsewhere))
         };
         let now = Now::new(&client, config, None)?;
-        Ok(Self { client, now: ArcSwap::from_pointee(now), states })
+        Ok(Self { client, now: ArcSwap::from_pointee(now), states, inside: AtomicUsize::new(0) })
+    }
+
+    /// Has the site told of its users where it is configured now.
+    pub(super) fn open(&self) {
+        self.states.tell_at(self.config().update_user_url.as_deref());
     }
 
     /// The client for everything that this site answers.
-    pub(super) fn client(&self) -> &Client {
+    pub(super) fn client(&self) -> &SiteClient {
         &self.client
     }
 
@@ -80,8 +105,12 @@ impl Door {
 
     /// Holds for who comes from now on.
     pub(super) fn change(&self, config: SiteConfig) -> Result<(), DoorError> {
+        if config.asks_by_https() {
+            self.client.become_secure()?;
+        }
         let now = Now::new(&self.client, config, Some(&self.now.load()))?;
         self.now.store(Arc::new(now));
+        self.open();
         Ok(())
     }
 
@@ -113,35 +142,44 @@ impl Door {
             }
         }
         if let Some(auth) = &now.auth {
-            let rooms = auth.rooms(credentials).await?;
+            let Member { rooms, info } = auth.ask_about(credentials).await?;
             let authorization = token.and_then(|token| now.authorization(token));
-            return Known { rooms, authorization, ..Known::default() }.on(&now.config);
+            return Known { rooms, public: info, authorization, ..Known::default() }.on(&now.config);
         }
         if now.config.open { Ok(as_it_says(credentials, &now.config)) } else { Err(Refused::Failed) }
     }
 
-    /// A connection has begun.
-    pub(super) fn came(&self, socket: &Socket) {
+    /// Whether there are as many connections as there may be. To be asked first: who is refused later, when it has said who
+    /// it is, does not come back by itself.
+    pub(super) fn check_room(&self) -> Result<(), Full> {
+        if self.inside.load(Ordering::Relaxed) < self.config().max_connections { Ok(()) } else { Err(Full) }
+    }
+
+    /// A connection begins, unless there are too many.
+    pub(super) fn came(&self, socket: &Socket) -> Result<(), Full> {
+        let most = self.config().max_connections;
+        let one_more = |inside: usize| (inside < most).then_some(inside + 1);
+        self.inside.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).map_err(|_| Full)?;
         let identity = socket.identity();
         if let Some(user) = identity.user_id().filter(|_| !identity.is_passing()) {
-            let config = self.config();
-            self.states.came(user, config.update_user_url.as_deref(), identity::authorization(identity));
+            self.states.came(user, identity::authorization(identity));
         }
+        Ok(())
     }
 
     /// A connection has ended.
     pub(super) fn went(&self, socket: &Socket) {
+        self.inside.fetch_sub(1, Ordering::Relaxed);
         let identity = socket.identity();
         if let Some(user) = identity.user_id().filter(|_| !identity.is_passing()) {
-            let config = self.config();
-            self.states.went(user, config.update_user_url.as_deref(), identity::authorization(identity));
+            self.states.went(user, identity::authorization(identity));
         }
     }
 }
 
 impl Now {
     /// What has not changed is kept as it was, with what it has learnt.
-    fn new(client: &Client, config: SiteConfig, before: Option<&Self>) -> Result<Self, DoorError> {
+    fn new(client: &SiteClient, config: SiteConfig, before: Option<&Self>) -> Result<Self, DoorError> {
         let auth = config.auth.clone().map(|auth| {
             let kept = before.and_then(|now| now.auth.as_ref()).filter(|kept| *kept.config() == auth);
             kept.cloned().unwrap_or_else(|| Arc::new(AuthClient::new(client.clone(), auth)))

@@ -2,9 +2,9 @@
 //!
 //! In: settings, again and again. Out: [`Sites`], and a namespace for each. A site that did not change is not touched;
 //! one that changed goes on with its connections, unless its server has to be built anew; one that was taken away ends
-//! in order. What it kept stays where it lies.
+//! in order. What it kept stays where it lies. A site that cannot be as it is configured stays as it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use http::HeaderMap;
 use tokensocket_server::socketio::{ConnectRequest, NamespaceOptions, Refusal, SocketIo};
-use tokensocket_server::{BuildError, Token};
+use tokensocket_server::{BuildError, Drain};
 use tokio::sync::Mutex;
 use tokio::task::{JoinError, spawn_blocking};
 
@@ -21,6 +21,7 @@ use super::credentials::Credentials;
 use super::door::{Door, DoorError};
 use super::{Site, Sites};
 use crate::config::SiteConfig;
+use crate::engine::{Engine, EngineError};
 use crate::storage::{Storage, StorageError};
 
 /// How long a site may take to be told of the last users that went.
@@ -37,21 +38,35 @@ pub(crate) enum KeepError {
     Storage(#[from] StorageError),
     #[error("what a site keeps could not be opened: {0}")]
     Opening(#[from] JoinError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 /// Keeps sites as they are configured.
 pub(crate) struct Keeper {
     sites: Sites,
     io: SocketIo,
-    /// Where sites keep things, each in a folder of its own; `None`: in memory.
-    folder: Option<PathBuf>,
+    place: Place,
+    drain: Drain,
     storages: Mutex<Storages>,
+}
+
+/// Where sites keep things.
+pub(crate) enum Place {
+    /// In this process.
+    Memory,
+    /// Below a folder, each in one of its own.
+    Folder(PathBuf),
+    /// In an engine, each in a namespace of its own.
+    Engine(Engine),
 }
 
 /// What is open, by the site's name.
 #[derive(Default)]
 struct Storages {
     open: BTreeMap<String, Storage>,
+    /// Sites whose server has ended, and which could not be begun again.
+    ended: BTreeSet<String>,
     /// The end has come: nothing is opened any more.
     is_closed: bool,
 }
@@ -66,8 +81,17 @@ pub(crate) struct Changes {
 }
 
 impl Keeper {
-    pub(crate) fn new(io: SocketIo, folder: Option<PathBuf>) -> Self {
-        Self { sites: Sites::default(), io, folder, storages: Mutex::default() }
+    /// `drain`: how clients are sent elsewhere when a server ends.
+    pub(crate) fn new(io: SocketIo, place: Place, drain: Drain) -> Self {
+        Self { sites: Sites::default(), io, place, drain, storages: Mutex::default() }
+    }
+
+    /// What nodes share, if there are others.
+    pub(crate) fn engine(&self) -> Option<&Engine> {
+        match &self.place {
+            Place::Engine(engine) => Some(engine),
+            Place::Memory | Place::Folder(_) => None,
+        }
     }
 
     /// The sites that are served.
@@ -102,7 +126,7 @@ impl Keeper {
                 changes.removed.push(name);
                 continue;
             };
-            if !now.needs_another_server(wanted[at]) {
+            if !now.needs_another_server(wanted[at]) && !storages.ended.contains(&name) {
                 let config = wanted.swap_remove(at);
                 if *config != *now {
                     match change(&site, config) {
@@ -116,26 +140,42 @@ impl Keeper {
         }
         let removed = join_all(removed.into_iter().map(|(site, storage)| end(site, storage)));
         // It keeps its place meanwhile: whoever comes is told to come again, not that there is no such site.
-        let replaced = join_all(replaced.into_iter().map(|(site, storage, config)| async move {
-            site.server.shutdown().await;
-            close(site.name(), storage).await;
-            (config, self.begin(config, Some(&site.door)).await, true)
+        let replaced =
+            join_all(replaced.into_iter().map(|(site, storage, config)| self.replace(site, storage, config)));
+        let added = join_all(wanted.into_iter().map(|config| async move {
+            let begun = match self.prepare(config, None) {
+                Ok(door) => self.begin(config, door).await,
+                Err(error) => Err(error),
+            };
+            (config, begun)
         }));
-        let added = join_all(
-            wanted.into_iter().map(|config| async move { (config, self.begin(config, None).await, false) }),
-        );
         let (_, replaced, added) = tokio::join!(removed, replaced, added);
-        for (config, begun, was_there) in replaced.into_iter().chain(added) {
+        for (config, begun) in replaced {
+            let name = config.name.clone();
+            storages.ended.remove(&name);
+            match begun {
+                Replaced::Begun(storage) => {
+                    storages.open.insert(name.clone(), storage);
+                    changes.changed.push(name);
+                }
+                Replaced::Stays(storage, error) => {
+                    storages.open.extend(storage.map(|storage| (name.clone(), storage)));
+                    changes.failed.push((name, error));
+                }
+                Replaced::Ended(error) => {
+                    storages.ended.insert(name.clone());
+                    changes.failed.push((name, error));
+                }
+            }
+        }
+        for (config, begun) in added {
             let name = config.name.clone();
             match begun {
                 Ok(storage) => {
                     storages.open.insert(name.clone(), storage);
-                    if was_there { changes.changed.push(name) } else { changes.added.push(name) }
+                    changes.added.push(name);
                 }
-                Err(error) => {
-                    self.forget(&name);
-                    changes.failed.push((name, error));
-                }
+                Err(error) => changes.failed.push((name, error)),
             }
         }
         self.offer_root();
@@ -167,22 +207,71 @@ impl Keeper {
         join_all(all).await;
     }
 
-    /// `before`: the door that the site had, whose users are still to be told of.
-    async fn begin(&self, config: &SiteConfig, before: Option<&Door>) -> Result<Storage, KeepError> {
-        let door = Arc::new(Door::following(config.clone(), before)?);
-        let storage = match &self.folder {
-            Some(folder) => {
+    /// Begins a site anew that is there. What can be tried before the old server ends is tried before.
+    async fn replace<'a>(
+        &self,
+        site: Arc<Site>,
+        storage: Option<Storage>,
+        config: &'a SiteConfig,
+    ) -> (&'a SiteConfig, Replaced) {
+        let door = match self.prepare(config, Some(&site.door)) {
+            Ok(door) => door,
+            Err(error) => return (config, Replaced::Stays(storage, error)),
+        };
+        if let Place::Engine(_) = self.place {
+            // Both may have it open: nobody has to wait.
+            return match self.begin(config, door).await {
+                Ok(new) => {
+                    self.offer_root();
+                    site.server.shutdown().await;
+                    (config, Replaced::Begun(new))
+                }
+                Err(error) => (config, Replaced::Stays(storage, error)),
+            };
+        }
+        site.leave(storage.as_ref().is_none_or(Storage::forgets));
+        site.server.shutdown().await;
+        close(site.name(), storage).await;
+        let begun = self.begin(config, door).await;
+        (config, begun.map_or_else(Replaced::Ended, Replaced::Begun))
+    }
+
+    /// Everything of a site that can fail, but for opening what it keeps. `before`: the door that the site had, whose
+    /// users are still to be told of.
+    fn prepare(&self, config: &SiteConfig, before: Option<&Door>) -> Result<Arc<Door>, KeepError> {
+        let users = match (&self.place, before) {
+            (Place::Engine(engine), None) => Some(engine.users(&config.name)?),
+            _ => None,
+        };
+        let door = Arc::new(Door::following(config.clone(), before, users)?);
+        build::build(config, &door, &Storage::InMemory, self.drain)?;
+        Ok(door)
+    }
+
+    async fn begin(&self, config: &SiteConfig, door: Arc<Door>) -> Result<Storage, KeepError> {
+        let storage = match &self.place {
+            Place::Folder(folder) => {
                 let folder = folder.join(&config.name);
                 spawn_blocking(|| Storage::open(folder)).await??
             }
-            None => Storage::InMemory,
+            Place::Engine(engine) => Storage::InEngine(engine.namespace(&config.name)?),
+            Place::Memory => Storage::InMemory,
         };
-        let server = build::build(config, &door, &storage)?;
-        let site = Arc::new(Site { name: config.name.clone(), server, door });
+        let server = build::build(config, &door, &storage, self.drain)?;
+        let site = Arc::new(Site::with(config.name.clone(), server, door));
         offer(&self.io, &site, &format!("/{}", site.name()));
         self.sites.insert(&site);
         Ok(storage)
     }
+}
+
+/// What became of a site that was to be begun anew.
+enum Replaced {
+    Begun(Storage),
+    /// The new one cannot be, and the old one goes on.
+    Stays(Option<Storage>, KeepError),
+    /// The old one has ended, and the new one could not begin.
+    Ended(KeepError),
 }
 
 async fn end(site: Arc<Site>, storage: Option<Storage>) {
@@ -216,10 +305,9 @@ fn offer(io: &SocketIo, site: &Arc<Site>, namespace: &str) {
             if !is_from_allowed_page(&door.config().allow_origins, request.headers()) {
                 return Err(Refusal::new("Pages of this origin may not connect"));
             }
-            let token = request.query("token").and_then(|token| Token::parse(&token).ok());
-            if let Some(token) = token
-                && let Ok(Some(identity)) = server.redeem_token(token).await
-            {
+            // It comes back by itself, which one that is refused does not.
+            door.check_room().map_err(|full| Refusal::try_again(full.to_string()))?;
+            if let Ok(Some(identity)) = server.redeem_token_of(&request).await {
                 return Ok(identity);
             }
             if !door.asks_somebody() {

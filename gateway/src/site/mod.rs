@@ -9,6 +9,7 @@
 //! paths or HTTP's other side.
 
 mod auth_url;
+mod breaker;
 mod build;
 mod client;
 mod credentials;
@@ -17,6 +18,7 @@ mod door;
 mod identity;
 mod jwt;
 mod keeper;
+mod passthrough;
 mod refusal;
 mod sites;
 #[cfg(test)]
@@ -24,13 +26,14 @@ mod stub;
 mod user_state;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokensocket_server::Server;
 
 use crate::config::SiteConfig;
 use door::Door;
 
-pub(crate) use keeper::{Changes, KeepError, Keeper};
+pub(crate) use keeper::{Changes, KeepError, Keeper, Place};
 pub(crate) use sites::{DEFAULT, Sites};
 
 /// One site that is being served.
@@ -38,6 +41,8 @@ pub(crate) struct Site {
     name: String,
     server: Server,
     door: Arc<Door>,
+    /// What it takes now would be thrown away with its server.
+    forgets: AtomicBool,
 }
 
 impl Site {
@@ -48,7 +53,23 @@ impl Site {
 
     /// A site on a server that lets clients in by itself.
     pub(crate) fn of(server: Server, config: SiteConfig) -> Result<Self, KeepError> {
-        Ok(Self { name: config.name.clone(), server, door: Arc::new(Door::new(config)?) })
+        Ok(Self::with(config.name.clone(), server, Arc::new(Door::new(config)?)))
+    }
+
+    fn with(name: String, server: Server, door: Arc<Door>) -> Self {
+        door.open();
+        Self { name, server, door, forgets: AtomicBool::new(false) }
+    }
+
+    /// Another server is about to take this one's place. `forgets`: what this one keeps is gone then.
+    fn leave(&self, forgets: bool) {
+        self.forgets.store(forgets, Ordering::SeqCst);
+    }
+
+    /// Whether what is sent to it now would be thrown away, since another server is about to take its place. To be asked
+    /// before something is kept, and again after that.
+    pub(crate) fn forgets(&self) -> bool {
+        self.forgets.load(Ordering::SeqCst)
     }
 
     /// The name, which is also the first part of its paths and its namespace.

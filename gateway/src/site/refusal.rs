@@ -29,12 +29,12 @@ impl fmt::Display for Refused {
     }
 }
 
-/// As the answer to a token request: 403 for who is not to come back like this, by which our clients know it, and 500
-/// for who may.
+/// As the answer to a token request, with the text: 403 for who is not to come back like this, by which our clients know
+/// it, and 500 for who may.
 impl From<Refused> for AuthenticateError {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Failed | Refused::NoPrivateRoom => Self::Forbidden,
+            refused @ (Refused::Failed | Refused::NoPrivateRoom) => Self::Denied(refused.to_string()),
             other => Self::Failed(other.to_string()),
         }
     }

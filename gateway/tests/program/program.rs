@@ -14,13 +14,15 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What whoever runs the tests may have set, and what would change what the program does.
-const UNWANTED: [&str; 10] = [
+const UNWANTED: [&str; 12] = [
     "TOKENSOCKET_URL",
     "TOKENSOCKET_LISTEN",
     "TOKENSOCKET_DATA",
     "TOKENSOCKET_SITE",
     "TOKENSOCKET_KEY",
     "TOKENSOCKET_CONFIG",
+    "BROKER_URL",
+    "REDIS_URL",
     "SITE_NAME",
     "RUST_LOG",
     "LISTEN_FDS",

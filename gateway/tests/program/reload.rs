@@ -124,6 +124,61 @@ async fn a_site_whose_server_is_built_anew_keeps_what_it_kept() {
     assert_eq!(follower.ended().await.status, 0);
 }
 
+#[tokio::test]
+async fn a_site_that_cannot_begin_anew_is_tried_until_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sites.yml");
+    let history = ONE.replace("publish: true", "publish: true\n  history: 10");
+    fs::write(&file, format!("{history}{TWO}")).unwrap();
+    let arguments = ["serve", "--config", "sites.yml", "--data", "data", "--listen", "127.0.0.1:0"];
+    let mut gateway = Gateway::of(Program::start_in(folder.path(), &[], &arguments)).await;
+    let with = ["--site", "one", "--with", "token=s1"];
+    let published = gateway.run(&[&["pub", "news", "1"], &with[..]].concat()).await;
+    assert_eq!(published.status, 0, "{published:?}");
+
+    // What it keeps is not where it was, when it is opened again.
+    let kept = folder.path().join("data/sites/one");
+    let away = folder.path().join("away");
+    fs::rename(&kept, &away).unwrap();
+    fs::write(&kept, "in the way").unwrap();
+    fs::write(&file, format!("{history}  deviceTtl: 5s\n{TWO}")).unwrap();
+    gateway.program.complains("a site cannot be served as it is configured").await;
+    // It is still a site, for whoever comes meanwhile.
+    let answer = request_with(&gateway, "GET /one/socket/token?token=s1", "").await;
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    let other = request_with(&gateway, "GET /two/socket/token?token=s2", "").await;
+    assert!(String::from_utf8(other).unwrap().contains("token\":"));
+
+    fs::remove_file(&kept).unwrap();
+    fs::rename(&away, &kept).unwrap();
+    gateway.program.complains("what could not be served before is served").await;
+    let read = gateway.run(&[&["history", "news"], &with[..]].concat()).await;
+    assert!(read.out.contains('1') && read.status == 0, "{read:?}");
+}
+
+#[tokio::test]
+async fn a_machine_without_certificates_will_do_for_http() {
+    let folder = tempfile::tempdir().unwrap();
+    let nothing = folder.path().join("nothing");
+    let nothing = nothing.to_str().unwrap();
+    let variables = [("SSL_CERT_FILE", nothing), ("SSL_CERT_DIR", nothing)];
+    let site = |url: &str| format!("one:\n  apiKey: k1\n  authUrl: {url}/rooms\n");
+    fs::write(folder.path().join("sites.yml"), site("http://127.0.0.1:9")).unwrap();
+    let serve = ["serve", "--config", "sites.yml", "--in-memory", "--listen", "127.0.0.1:0"];
+    let mut gateway = Gateway::of(Program::start_in(folder.path(), &variables, &serve)).await;
+    // It follows its files once it answers.
+    let answer = request_with(&gateway, "GET /one/socket/token?token=s1", "").await;
+    assert!(String::from_utf8(answer).unwrap().contains("the site cannot be reached"));
+    // Somebody who is to be asked by https cannot be.
+    fs::write(folder.path().join("sites.yml"), site("https://127.0.0.1:9")).unwrap();
+    gateway.program.complains("HTTP client for sites cannot be made").await;
+    let answer = request_with(&gateway, "GET /one/socket/token?token=s1", "").await;
+    assert!(String::from_utf8(answer).unwrap().contains("the site cannot be reached"), "it stays as it was");
+    let ended = check(folder.path(), &serve, &variables).await;
+    assert_eq!(ended.status, 1, "{ended:?}");
+}
+
 /// What a Socket.IO client of version 4 is answered that joins a namespace with this token.
 async fn join(gateway: &Gateway, namespace: &str, token: &str) -> String {
     let path = "/socket.io/?EIO=4&transport=polling";

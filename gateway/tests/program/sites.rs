@@ -8,7 +8,7 @@ use crate::program::{Gateway, Program, run};
 use crate::stub::Stub;
 
 const STATUS: &str = r#"{"version":"1.2.3","at":1000,"uptime_seconds":5.5,"sites":[
-    {"site":"one","connections":3,"users":2,"queued":7,"sent":10},
+    {"site":"one","nodes":{"answered":2,"asked":3},"connections":3,"users":2,"queued":7,"sent":10},
     {"site":"two","connections":9}]}"#;
 const LATER: &str = r#"{"version":"1.2.3","at":3000,"uptime_seconds":7.5,"sites":[
     {"site":"one","connections":4,"users":2,"queued":7,"sent":30},
@@ -110,11 +110,16 @@ async fn a_token_comes_from_the_api_with_a_key_and_as_a_page_gets_it_without() {
 async fn sites_are_listed_with_what_is_known_of_them() {
     let stub = Stub::answering(&[(200, STATUS)]).await;
     let ended = stub.run(&["sites"]).await;
-    let expected = "site\tconnections\tusers\tchannels\tqueued\none\t3\t2\t-\t7\ntwo\t9\t-\t-\t-\n";
+    let expected =
+        "site\tconnections\tusers\tchannels\tqueued\tnodes\none\t3\t2\t-\t7\t2 of 3\ntwo\t9\t-\t-\t-\t-\n";
     assert_eq!((ended.status, ended.out.as_str()), (0, expected), "{ended:?}");
     let ended = stub.run(&["sites", "--json"]).await;
     let sites: Vec<Value> = ended.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(sites[0], json!({ "site": "one", "connections": 3, "users": 2, "queued": 7, "sent": 10 }));
+    let nodes = json!({ "answered": 2, "asked": 3 });
+    let one = json!({
+        "site": "one", "nodes": nodes, "connections": 3, "users": 2, "queued": 7, "sent": 10
+    });
+    assert_eq!(sites[0], one);
     assert_eq!(sites[1], json!({ "site": "two", "connections": 9 }));
 }
 

@@ -3,7 +3,7 @@
 // user, and all the events it was given, in order.
 
 import { createRequire } from "node:module";
-import { waiting } from "./waiting.mjs";
+import { until, waiting } from "./waiting.mjs";
 
 const require = createRequire(import.meta.url);
 
@@ -50,7 +50,10 @@ export class Client {
     }
     this.refusal = new Promise((resolve) => {
       // A namespace's refusal: of the server's own text in 1.x and 2.x, an error in 4.x.
-      this.socket.on("error", (text) => resolve(new Refused(text)));
+      this.socket.on("error", (text) => {
+        // A broken connection is none: it is tried again.
+        if (text?.type !== "TransportError") resolve(new Refused(text));
+      });
       this.socket.on("connect_error", (error) => {
         if (!this.legacy && error.type !== "TransportError") resolve(new Refused(error.message, error.data));
       });
@@ -106,6 +109,12 @@ export class Client {
     const engine = this.socket.io.engine;
     if (engine.transport.name === "websocket") return;
     await waiting(`${this.place} to upgrade`, new Promise((resolve) => engine.once("upgrade", resolve)));
+  }
+
+  /** Resolves once the server has taken all that was said. */
+  async flushed() {
+    const { engine } = this.socket.io;
+    await until(`${this.place} to be rid of what it says`, () => engine.writeBuffer.length === 0);
   }
 
   /** What carries the connection now. */

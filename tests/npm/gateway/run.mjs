@@ -12,7 +12,9 @@ import * as connect from "./scenarios/connect.mjs";
 import * as deliver from "./scenarios/deliver.mjs";
 import * as everybody from "./scenarios/everybody.mjs";
 import * as heartbeat from "./scenarios/heartbeat.mjs";
+import * as nodes from "./scenarios/nodes.mjs";
 import * as queue from "./scenarios/queue.mjs";
+import * as reload from "./scenarios/reload.mjs";
 import * as restart from "./scenarios/restart.mjs";
 import * as send from "./scenarios/send.mjs";
 import * as sites from "./scenarios/sites.mjs";
@@ -22,11 +24,12 @@ import { World } from "./world.mjs";
 
 const scenarios = { ...connect, ...send, ...deliver, ...queue, ...sites };
 // These want something of whoever starts them, and are run by name only.
-const apart = { ...restart, ...everybody, ...heartbeat, ...tokens };
+const apart = { ...nodes, ...reload, ...restart, ...everybody, ...heartbeat, ...tokens };
 
 const USAGE = `usage: node run.mjs SCENARIO...|all --gateway URL --site URL [options]
        node run.mjs --list
 
+  --other URL        another gateway that shares everything with the first
   --clients A,B      generations, of ${Object.keys(GENERATIONS).join(", ")} (default all)
   --transports A,B   of ${Object.keys(TRANSPORTS).join(", ")} (default all)
   --skip A,B         report these scenarios as skipped
@@ -39,6 +42,7 @@ function readArguments() {
     options: {
       gateway: { type: "string" },
       site: { type: "string" },
+      other: { type: "string" },
       clients: { type: "string", default: Object.keys(GENERATIONS).join() },
       transports: { type: "string", default: Object.keys(TRANSPORTS).join() },
       skip: { type: "string", default: "" },
@@ -108,7 +112,7 @@ async function main() {
       console.log(`ok ${title} # skip: ${why}`);
       return;
     }
-    const world = new World({ generation, transport, gateway: options.gateway, site: options.site, ask });
+    const world = new World({ generation, transport, gateway: options.gateway, other: options.other, site: options.site, ask });
     try {
       await waiting("the scenario to end", scenario(world), Number(options.limit) * 1000);
       count.passed += 1;

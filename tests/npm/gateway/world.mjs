@@ -7,7 +7,7 @@ import { Client } from "./client.mjs";
 import { until, waiting } from "./waiting.mjs";
 
 export class World {
-  /** @param {{generation: string, transport: string, gateway: string, site: string, ask: Function}} way */
+  /** @param {{generation: string, transport: string, gateway: string, other?: string, site: string, ask: Function}} way */
   constructor(way) {
     Object.assign(this, way);
     this.way = way;
@@ -27,11 +27,11 @@ export class World {
    * A client of `namespace` with this query, which listens to `events`. Without
    * a token it has one for the run's own user and room.
    */
-  open(query = {}, { namespace = "newsite", events = ["e", "f", "barrier"], ...options } = {}) {
+  open(query = {}, { namespace = "newsite", events = ["e", "f", "barrier"], gateway = this.gateway, ...options } = {}) {
     const all = { token: this.token([this.user, this.room]), ...query };
     // Clients read `+` as it stands, so a space must not become one.
     const fields = Object.entries(all).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
-    const client = new Client(this.way, `/${namespace}?${fields.join("&")}`, events, options);
+    const client = new Client({ ...this.way, gateway }, `/${namespace}?${fields.join("&")}`, events, options);
     client.token = all.token;
     this.clients.push(client);
     return client;
@@ -48,12 +48,12 @@ export class World {
   }
 
   /** A form or JSON to `/send`; gives status and text. */
-  async post(query, body, headers = {}) {
+  async post(query, body, headers = {}, gateway = this.gateway) {
     const isForm = typeof body === "string";
     const type = isForm ? "application/x-www-form-urlencoded" : "application/json";
     const answer = await waiting(
       "an answer to /send",
-      fetch(`${this.gateway}/send?${new URLSearchParams(query)}`, {
+      fetch(`${gateway}/send?${new URLSearchParams(query)}`, {
         method: "POST",
         headers: { "content-type": type, ...headers },
         body: isForm ? body : JSON.stringify(body),
@@ -63,9 +63,9 @@ export class World {
   }
 
   /** Sends, which must succeed. */
-  async send(rooms, event, args, query = {}) {
+  async send(rooms, event, args, query = {}, gateway = this.gateway) {
     const all = { site: "newsite", apiKey: "54321", ...query };
-    const { status, text } = await this.post(all, { rooms, event, args });
+    const { status, text } = await this.post(all, { rooms, event, args }, {}, gateway);
     if (status !== 200 || text !== "OK") throw new Error(`/send answered ${status} ${text}`);
   }
 

@@ -1,12 +1,12 @@
 //! Calls of actions that a client has.
 
-use std::future::IntoFuture;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokensocket_server::{RawJson, Socket};
+use tokensocket_server::{RawJson, Server, SocketId, SocketQuery};
 
+use super::sockets::id;
 use crate::api::answer::Json;
 use crate::api::operation::Caller;
 use crate::api::problem::{Kind, Problem};
@@ -15,6 +15,8 @@ use crate::api::problem::{Kind, Problem};
 const USUAL: Duration = Duration::from_secs(30);
 /// How long it takes at most, whatever the caller says.
 const LONGEST: Duration = Duration::from_mins(2);
+/// So many connections of one user are looked at.
+const MOST: usize = 1_000;
 
 /// A call. Exactly one of `socket` and `user`.
 #[derive(Deserialize, JsonSchema)]
@@ -46,20 +48,22 @@ pub(super) struct Called {
 }
 
 pub(super) async fn call(caller: Caller, asked: Calling) -> Result<Json<Called>, Problem> {
+    let server = caller.server();
     let socket = match (&asked.socket, &asked.user) {
-        (Some(id), None) => find(&caller, id)?,
-        (None, Some(user)) => caller.server().user_sockets(user.as_str()).pop().ok_or_else(|| {
-            Problem::new(Kind::NotFound, "this user is not connected: a call can't wait for that")
-        })?,
+        (Some(text), None) => id(text)?,
+        (None, Some(user)) => latest(server, user).await?,
         _ => return Err(Problem::bad_request("name one of `socket` and `user`")),
     };
     let timeout = asked.timeout_ms.map_or(USUAL, Duration::from_millis).min(LONGEST);
-    let answer = socket.rpc(&asked.action, asked.data).timeout(timeout).into_future().await?;
-    Ok(Json(Called { answer, socket: socket.id().to_string() }))
+    let answer = server.rpc_to(socket, &asked.action, asked.data).timeout(timeout).await?;
+    Ok(Json(Called { answer, socket: socket.to_string() }))
 }
 
-/// The socket of this id.
-pub(super) fn find(caller: &Caller, id: &str) -> Result<Socket, Problem> {
-    let found = id.parse().ok().and_then(|id| caller.server().socket(id));
-    found.ok_or_else(|| Problem::new(Kind::NotFound, "no socket of this id is connected"))
+/// The connection of a user that was made last, on whatever node.
+async fn latest(server: &Server, user: &str) -> Result<SocketId, Problem> {
+    let found = server.survey().sockets(SocketQuery::new().limit(MOST).user(user)).await?;
+    let latest = found.value.items.into_iter().max_by_key(|socket| (socket.since, socket.id));
+    let missing = if found.answered < found.asked { ", as far as all nodes answered" } else { "" };
+    let say = format!("this user is not connected{missing}: a call can't wait for that");
+    latest.map(|socket| socket.id).ok_or_else(|| Problem::new(Kind::NotFound, say))
 }

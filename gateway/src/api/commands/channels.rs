@@ -1,11 +1,11 @@
-//! Which channels there are.
+//! Which channels there are, on all nodes.
 
-use futures_util::stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokensocket_server::Channel;
+use tokensocket_server::{Channel, ChannelInfo, ChannelQuery};
 
 use super::limit;
+use super::pages::{Nodes, Pages};
 use crate::api::answer::Listing;
 use crate::api::operation::Caller;
 use crate::api::problem::Problem;
@@ -38,23 +38,25 @@ pub(super) struct Followed {
 pub(super) struct End {
     /// What `after` is for the next page, if there is one.
     next: Option<String>,
+    /// Who was asked.
+    nodes: Nodes,
 }
 
 pub(super) async fn channels(caller: Caller, asked: Asked) -> Result<Listing<Followed, End>, Problem> {
     let limit = limit(asked.limit, caller.in_lines);
-    let is_asked = |channel: &Channel| {
-        let name = channel.as_str();
-        asked.prefix.as_deref().is_none_or(|prefix| name.starts_with(prefix))
-            && asked.after.as_deref().is_none_or(|after| name > after)
-    };
-    let mut channels: Vec<Channel> = caller.server().channels().into_iter().filter(is_asked).collect();
-    let has_more = channels.len() > limit;
-    channels.truncate(limit);
-    let next = channels.last().filter(|_| has_more).map(|last| last.as_str().to_owned());
+    let after = asked.after.map(Channel::new).transpose();
+    let after = after.map_err(|error| Problem::bad_request(error.to_string()))?;
+    let query = asked.prefix.iter().fold(ChannelQuery::new(), |query, prefix| query.prefix(prefix.as_str()));
     let server = caller.server().clone();
-    let followed = move |channel: Channel| Followed {
-        sockets: server.channel_sockets(&channel).len(),
-        channel: channel.as_str().to_owned(),
+    let page = move |after: Option<Channel>, most: usize| {
+        let query = after.iter().fold(query.clone().limit(most), ChannelQuery::after);
+        let survey = server.survey();
+        async move { survey.channels(query).await }
     };
-    Ok(Listing::new(stream::iter(channels.into_iter().map(followed)), End { next }))
+    let pages = Pages::begin(page, |followed: &ChannelInfo| followed.channel.clone(), after, limit).await?;
+    let followed = |ChannelInfo { channel, sockets, .. }: ChannelInfo| Followed {
+        channel: channel.as_str().to_owned(),
+        sockets,
+    };
+    Ok(pages.listing(followed, |last, nodes| End { next: last.map(|last| last.as_str().to_owned()), nodes }))
 }

@@ -1,14 +1,19 @@
 //! The end of connections.
 
+use futures_util::future::ready;
+use futures_util::{StreamExt, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokensocket_server::Close;
+use tokensocket_server::{Close, SocketId};
 
-use super::sockets::One;
-use super::{Names, call};
+use super::Names;
+use super::sockets::{One, id};
 use crate::api::answer::Json;
 use crate::api::operation::Caller;
 use crate::api::problem::Problem;
+
+/// So many sockets are closed at a time.
+const AT_ONCE: usize = 64;
 
 /// Whose connections end. Exactly one of `users` and `sockets`.
 #[derive(Deserialize, JsonSchema)]
@@ -53,8 +58,13 @@ pub(super) async fn disconnect(caller: Caller, asked: Disconnecting) -> Result<J
             None
         }
         (None, Some(sockets)) => {
-            let found = sockets.bounded()?.into_iter().filter_map(|id| server.socket(id.parse().ok()?));
-            Some(found.map(|socket| socket.disconnect_with(close.clone())).count())
+            let ids: Vec<SocketId> = sockets.bounded()?.iter().filter_map(|id| id.parse().ok()).collect();
+            let closing = ids.into_iter().map(|id| {
+                let (server, close) = (server.clone(), close.clone());
+                async move { server.disconnect(id, close).await.is_ok() }
+            });
+            let closed = stream::iter(closing).buffer_unordered(AT_ONCE);
+            Some(closed.filter(|closed| ready(*closed)).count().await)
         }
         _ => return Err(Problem::bad_request("name one of `users` and `sockets`")),
     };
@@ -62,6 +72,6 @@ pub(super) async fn disconnect(caller: Caller, asked: Disconnecting) -> Result<J
 }
 
 pub(super) async fn close(caller: Caller, asked: One) -> Result<Json<Disconnected>, Problem> {
-    call::find(&caller, &asked.socket)?.disconnect();
+    caller.server().disconnect(id(&asked.socket)?, Close::NORMAL).await?;
     Ok(Json(Disconnected { sockets: Some(1) }))
 }

@@ -8,6 +8,7 @@ mod channels;
 mod deliver;
 mod disconnect;
 mod history;
+mod pages;
 mod presence;
 mod publish;
 mod sockets;
@@ -35,7 +36,7 @@ const RESERVED: [&str; 6] =
 /// All of them.
 pub(super) fn table() -> Table {
     Table::new(vec![
-        Operation::post("/publish", "publish", "Publishes on a channel", publish::publish),
+        Operation::post("/publish", "publish", "Publishes on a channel", publish::publish).that_keeps(),
         Operation::post("/broadcast", "broadcast", "Publishes on every channel", publish::broadcast),
         Operation::post(
             "/emit",
@@ -43,7 +44,8 @@ pub(super) fn table() -> Table {
             "Sends to users or everybody who is connected; nothing is kept",
             publish::emit,
         ),
-        Operation::post("/deliver", "deliver", "Keeps an event for devices, and sends it", deliver::deliver),
+        Operation::post("/deliver", "deliver", "Keeps an event for devices, and sends it", deliver::deliver)
+            .that_keeps(),
         Operation::post("/call", "call", "Calls an action of a client, and waits for its answer", call::call),
         Operation::post("/disconnect", "disconnect", "Closes sockets", disconnect::disconnect),
         Operation::post(
@@ -51,7 +53,8 @@ pub(super) fn table() -> Table {
             "issueToken",
             "Issues a token for a user, good for one connection",
             tokens::issue,
-        ),
+        )
+        .that_keeps(),
         Operation::post("/batch", "batch", "Does up to 1,000 commands in their order", batch::batch)
             .of_many(),
         Operation::get("/history", "history", "What a channel keeps", history::history),

@@ -1,16 +1,14 @@
-//! Who is connected. What an identity holds beside what others may know stays here: it may hold secrets.
+//! Who is connected, on all nodes. What an identity holds beside what others may know stays here: it may hold secrets.
 
-use std::time::UNIX_EPOCH;
-
-use futures_util::stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokensocket_server::{Channel, RawJson, Socket};
+use tokensocket_server::{Channel, RawJson, SocketId, SocketInfo, SocketQuery};
 
-use super::{call, limit};
+use super::limit;
+use super::pages::{Nodes, Pages};
 use crate::api::answer::{Json, Listing};
 use crate::api::operation::Caller;
-use crate::api::problem::Problem;
+use crate::api::problem::{Kind, Problem};
 
 /// Which sockets.
 #[derive(Deserialize, JsonSchema)]
@@ -40,6 +38,8 @@ pub(super) struct One {
 pub(super) struct Connected {
     /// Its id.
     socket: String,
+    /// The node that it is connected to.
+    node: String,
     /// The user, if it is known.
     user: Option<String>,
     /// The name of the device, if it takes deliveries.
@@ -69,51 +69,52 @@ pub(super) struct Connected {
 pub(super) struct End {
     /// What `after` is for the next page, if there is one.
     next: Option<String>,
+    /// Who was asked.
+    nodes: Nodes,
 }
 
-impl From<&Socket> for Connected {
-    fn from(socket: &Socket) -> Self {
-        let (identity, waiting) = (socket.identity(), socket.waiting());
-        let since = socket.created().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+impl From<SocketInfo> for Connected {
+    fn from(socket: SocketInfo) -> Self {
         Self {
-            socket: socket.id().to_string(),
-            user: identity.user_id().map(ToString::to_string),
-            device: socket.device().map(ToString::to_string),
-            rooms: identity.room_names().iter().map(ToString::to_string).collect(),
-            channels: socket.channels().iter().map(|channel| channel.as_str().to_owned()).collect(),
-            info: identity.public_part().clone(),
-            authenticated: socket.is_authenticated(),
-            remote_address: socket.remote_address().map(|address| address.to_string()),
-            since: u64::try_from(since).unwrap_or(u64::MAX),
-            waiting_messages: waiting.messages,
-            waiting_bytes: waiting.bytes,
+            socket: socket.id.to_string(),
+            node: socket.node.to_string(),
+            user: socket.user.map(|user| user.to_string()),
+            device: socket.device.map(|device| device.to_string()),
+            rooms: socket.rooms.iter().map(ToString::to_string).collect(),
+            channels: socket.channels.iter().map(|channel| channel.as_str().to_owned()).collect(),
+            info: socket.info,
+            authenticated: socket.authenticated,
+            remote_address: socket.remote_address.map(|address| address.to_string()),
+            since: socket.since.0,
+            waiting_messages: socket.waiting.messages,
+            waiting_bytes: socket.waiting.bytes,
         }
     }
 }
 
 pub(super) async fn sockets(caller: Caller, asked: Asked) -> Result<Listing<Connected, End>, Problem> {
-    let (server, limit) = (caller.server(), limit(asked.limit, caller.in_lines));
+    let limit = limit(asked.limit, caller.in_lines);
     let channel = asked.channel.map(Channel::new).transpose();
     let channel = channel.map_err(|error| Problem::bad_request(error.to_string()))?;
     let after = asked.after.as_deref().map(str::parse).transpose();
-    let after = after.map_err(|_| Problem::bad_request("`after` is the id of a socket"))?;
-    let mut sockets = match (&asked.user, &channel) {
-        (Some(user), _) => server.user_sockets(user.as_str()),
-        (None, Some(channel)) => server.channel_sockets(channel),
-        (None, None) => server.sockets(),
+    let after: Option<SocketId> = after.map_err(|_| Problem::bad_request("`after` is the id of a socket"))?;
+    let query = asked.user.iter().fold(SocketQuery::new(), |query, user| query.user(user.as_str()));
+    let query = channel.iter().fold(query, SocketQuery::channel);
+    let server = caller.server().clone();
+    let page = move |after: Option<SocketId>, most: usize| {
+        let query = after.into_iter().fold(query.clone().limit(most), SocketQuery::after);
+        let survey = server.survey();
+        async move { survey.sockets(query).await }
     };
-    sockets.retain(|socket| {
-        after.is_none_or(|after| socket.id() > after)
-            && channel.as_ref().is_none_or(|channel| socket.channels().binary_search(channel).is_ok())
-    });
-    sockets.sort_unstable_by_key(Socket::id);
-    let has_more = sockets.len() > limit;
-    sockets.truncate(limit);
-    let next = sockets.last().filter(|_| has_more).map(|last| last.id().to_string());
-    let connected = |socket: Socket| Connected::from(&socket);
-    Ok(Listing::new(stream::iter(sockets.into_iter().map(connected)), End { next }))
+    let pages = Pages::begin(page, |socket: &SocketInfo| socket.id, after, limit).await?;
+    Ok(pages.listing(Connected::from, |last, nodes| End { next: last.map(|last| last.to_string()), nodes }))
 }
 
 pub(super) async fn socket(caller: Caller, asked: One) -> Result<Json<Connected>, Problem> {
-    Ok(Json(Connected::from(&call::find(&caller, &asked.socket)?)))
+    Ok(Json(caller.server().find_socket(id(&asked.socket)?).await?.into()))
+}
+
+/// A socket's id, as it is written.
+pub(super) fn id(text: &str) -> Result<SocketId, Problem> {
+    text.parse().map_err(|_| Problem::new(Kind::NotFound, "no socket of this id is connected"))
 }

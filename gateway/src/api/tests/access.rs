@@ -30,7 +30,8 @@ async fn keeps_sites_apart() {
     super::ready(&socket).await;
     let mut channel = super::soon(socket.subscribe("c")).await.unwrap();
     let of_newsite = gateway.ask("channels").await.json();
-    assert_eq!(of_newsite, json!({ "items": [], "next": null }));
+    let nodes = json!({ "answered": 1, "asked": 1 });
+    assert_eq!(of_newsite, json!({ "items": [], "next": null, "nodes": nodes }));
     assert_eq!(gateway.ask("sockets").await.json()["items"], json!([]));
     gateway.command("publish", &json!({ "channel": "c", "data": "of newsite" })).await.json();
     let of_other = gateway.post("/api/v1/publish?site=other", &json!({ "channel": "c", "data": "of other" }));

@@ -110,7 +110,9 @@ async fn lists_who_is_there_and_where() {
     assert_eq!(gateway.ask("sockets?user=ann").await.json()["items"].as_array().unwrap().len(), 2);
     assert_eq!(gateway.ask("sockets?channel=of.cid").await.json()["items"].as_array().unwrap().len(), 1);
     assert_eq!(gateway.ask("sockets?user=ann&channel=of.cid").await.json()["items"], json!([]));
-    assert_eq!(in_lines(&gateway, "sockets?site=newsite").await.lines().len(), 6);
+    let lines = in_lines(&gateway, "sockets?site=newsite").await.lines();
+    assert_eq!(lines.len(), 6);
+    assert_eq!(lines[5], json!({ "end": { "next": null, "nodes": { "answered": 1, "asked": 1 } } }));
     let id = first["socket"].as_str().unwrap();
     assert_eq!(gateway.ask(&format!("sockets/{id}")).await.json()["user"], "ann");
     assert_eq!(gateway.ask("sockets/ffffffff").await.problem(), (404, "not-found".to_owned()));
@@ -126,6 +128,44 @@ async fn lists_who_is_there_and_where() {
         (&json!(5), &json!(5), &json!(0), &json!(0))
     );
     assert_eq!(status["sites"].as_array().unwrap().len(), 1, "a key opens its site alone");
+}
+
+#[tokio::test]
+async fn counts_messages_in_and_out() {
+    let gateway = Gateway::start().await;
+    let mut sockets = Vec::new();
+    for user in ["ann", "ben", "cid"] {
+        let socket = gateway.client("newsite", user, "").connect().unwrap();
+        ready(&socket).await;
+        let news = soon(socket.subscribe("news")).await.unwrap();
+        sockets.push((socket, news));
+    }
+    let counts = async || {
+        let status = gateway.ask("status").await.json();
+        let count = |name: &str| status["sites"][0][name].as_u64().unwrap();
+        (count("received"), count("sent"))
+    };
+    let before = counts().await;
+    assert!(before.0 >= 6 && before.1 >= 6, "{before:?}");
+    // One message for each who follows.
+    for n in 0..10 {
+        gateway.command("publish", &json!({ "channel": "news", "data": n })).await.json();
+    }
+    assert_eq!(counts().await, (before.0, before.1 + 30));
+    // A call and its answer.
+    let (caller, _) = &sockets[0];
+    for _ in 0..5 {
+        soon(caller.rpc::<Value>("nothing", &()).into_future()).await.unwrap_err();
+    }
+    assert_eq!(counts().await, (before.0 + 5, before.1 + 35));
+    let status = gateway.ask("status").await.json();
+    let site = &status["sites"][0];
+    assert_eq!(site["nodes"], json!({ "answered": 1, "asked": 1 }));
+    assert_eq!(
+        (&site["node_list"][0]["here"], &site["node_list"][0]["connections"]),
+        (&json!(true), &json!(3))
+    );
+    assert_eq!(status.get("broker"), None, "this gateway is alone");
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ use warp::Filter;
 
 use crate::config::{Secret, SiteConfig};
 use crate::front::{Front, accept};
-use crate::pages;
+use crate::pages::{self, Readiness};
 use crate::site::{Site, Sites};
 use http::{Answer, Request};
 
@@ -65,7 +65,7 @@ impl Gateway {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let io = SocketIo::new(SocketIoOptions::new());
-        let others = warp::service(super::routes(&sites).or(pages::routes()));
+        let others = warp::service(super::routes(&sites, None).or(pages::routes(Readiness::default())));
         tokio::spawn(accept(listener, Front::new(sites.clone(), io, others), stop.clone()));
         Self { address, _stop: stop.drop_guard() }
     }

@@ -44,10 +44,21 @@ fn title_line(watch: &Watch) -> Line<'static> {
     let status = watch.latest();
     let uptime = Duration::try_from_secs_f64(status.uptime_seconds).unwrap_or_default();
     let uptime = format_duration(Duration::from_secs(uptime.as_secs()));
-    Line::from(vec![
-        "tokensocket".bold(),
-        Span::raw(format!(" {}  {}  up {uptime}", status.version, watch.url())),
-    ])
+    let mut spans =
+        vec!["tokensocket".bold(), Span::raw(format!(" {}  {}  up {uptime}", status.version, watch.url()))];
+    if let Some(nodes) = status.nodes() {
+        let text = format!("  {nodes} node{}", if nodes.asked == 1 { "" } else { "s" });
+        spans.push(if nodes.answered < nodes.asked { text.red().bold() } else { Span::raw(text) });
+    }
+    if let Some(broker) = &status.broker {
+        spans.push(match broker.complaint() {
+            Some(complaint) => format!("  {complaint}").red().bold(),
+            None => {
+                Span::raw(format!("  {} {}", broker.engine, broker.version.as_deref().unwrap_or_default()))
+            }
+        });
+    }
+    Line::from(spans)
 }
 
 /// What all sites do together: what is counted, in words.
@@ -176,7 +187,7 @@ mod tests {
 
     use super::*;
     use crate::command_line::gateway::GatewayError;
-    use crate::command_line::site_status::{Site, Status};
+    use crate::command_line::site_status::{Broker, Nodes, Site, Status};
     use crate::command_line::top::watch::Outcome;
 
     fn site(name: &str, connections: u64, sent: u64) -> Site {
@@ -192,7 +203,7 @@ mod tests {
     }
 
     fn status(at: u64, sites: Vec<Site>) -> Status {
-        Status { version: "1.2.3".to_owned(), at, uptime_seconds: 3_700.4, sites }
+        Status { version: "1.2.3".to_owned(), at, uptime_seconds: 3_700.4, sites, ..Status::default() }
     }
 
     /// What is on the screen, line by line, without what is empty at the ends.
@@ -289,6 +300,22 @@ mod tests {
         assert!(lines[7].starts_with('a'), "{lines:#?}");
         watch.see(status(2_000, vec![site("a", 4, 0)]));
         assert!(screen(&mut watch, 100, 20)[19].starts_with("q ends"));
+    }
+
+    #[test]
+    fn says_who_did_not_answer_and_that_the_engine_is_away() {
+        let mut here = site("a", 4, 0);
+        here.nodes = Some(Nodes { answered: 2, asked: 3 });
+        let broker = Broker {
+            engine: "redis".to_owned(),
+            address: "h:6379".to_owned(),
+            away_seconds: Some(3.2),
+            ..Broker::default()
+        };
+        let status = Status { broker: Some(broker), ..status(1_000, vec![here]) };
+        let title = &screen(&mut Watch::new("http://h", status), 120, 20)[0];
+        let rest = "2 of 3 nodes  redis at h:6379 has not been reached for 3s";
+        assert!(title.ends_with(rest), "{title}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a site accepts as signed tokens.
 
-use super::Secret;
+use super::{Secret, public_key};
 use crate::config::value::{HttpUrl, Text, Texts};
 
 /// The algorithms that are understood. A token that names another is refused.
@@ -93,9 +93,10 @@ impl Written {
             }
         };
         if let JwtKey::Pem(pem) = &key
-            && !pem.contains("-----BEGIN PUBLIC KEY-----")
+            && public_key::read(pem).is_err()
         {
-            let what = "this is not a public key in PEM".to_owned();
+            let what =
+                "this is not a public key of RSA, of 2,048 to 8,192 bits, or of P-256 in PEM".to_owned();
             let instead =
                 "write `jwtPublicKey: |` and below it, indented, what begins with -----BEGIN PUBLIC KEY-----";
             return Err(("jwtPublicKey", what, instead.to_owned()));

@@ -13,8 +13,18 @@ use crate::config::tree::{Entry, Node, Place};
 use crate::config::value::{EventMode, Text, Texts};
 
 /// The first parts of paths that belong to nobody's site.
-const RESERVED: [&str; 9] =
-    ["api", "console", "events", "healthcheck", "send", "socket", "socket.io", "sockets", "user"];
+const RESERVED: [&str; 10] = [
+    "api",
+    "console",
+    "events",
+    "healthcheck",
+    "readiness",
+    "send",
+    "socket",
+    "socket.io",
+    "sockets",
+    "user",
+];
 /// The longest name of a site.
 const MAX_NAME: usize = 64;
 /// The most requests to one site's auth URL at a time that may be configured.
@@ -60,6 +70,7 @@ impl Reading<'_> {
         let config = self.config(written, device_ttl, mistakes);
         self.check_keys(&config, mistakes);
         self.check_addresses(&config, mistakes);
+        self.check_events(&config, mistakes);
         if is_well {
             // Where something is wrong, that may be what is missing.
             self.note_what_is_missing(&config, mistakes);
@@ -147,7 +158,12 @@ impl Reading<'_> {
             publish: written.publish.0,
             history: (usize::try_from(written.history.0).unwrap_or(usize::MAX), written.history_age.0),
             presence: written.presence.0,
+            max_connections: written
+                .max_connections
+                .map_or(usize::MAX, |most| usize::try_from(most.0).unwrap_or(usize::MAX)),
             events: written.events,
+            events_path: written.events_path.0,
+            passthrough_url: written.passthrough_url.map(|url| url.0),
             data_sources: written.data_sources.unwrap_or_default().0,
         }
     }
@@ -194,6 +210,20 @@ impl Reading<'_> {
         }
     }
 
+    fn check_events(&self, config: &SiteConfig, mistakes: &mut Vec<Mistake>) {
+        let first = config.events_path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        if first != "events" && RESERVED.contains(&first) {
+            let what = format!("the gateway has `/{first}` itself");
+            let instead = "write another path, such as `eventsPath: /live`";
+            mistakes.push(self.wrong("eventsPath", what).suggest(instead));
+        }
+        if config.max_connections == 0 {
+            let what = "nobody could connect";
+            let instead = "write a number from 1 on, or leave it out for no limit of the site's own";
+            mistakes.push(self.wrong("maxConnections", what).suggest(instead));
+        }
+    }
+
     fn note_what_is_missing(&self, config: &SiteConfig, mistakes: &mut Vec<Mistake>) {
         let mut note = |setting: &str, what: &str, instead: &str| {
             mistakes.push(Mistake::note(self.place_of(setting), what).suggest(instead));
@@ -219,6 +249,15 @@ impl Reading<'_> {
         }
         if !config.data_sources.is_empty() && !matches!(config.events, EventMode::On | EventMode::Data) {
             note("dataSources", "without `events: data` nobody can ask for them", "add `events: data`");
+        }
+        let passes = matches!(config.events, EventMode::On | EventMode::Passthrough);
+        if config.passthrough_url.is_some() && !passes {
+            let what = "without `events: passthrough`, or `true`, nothing is passed on";
+            note("passthroughUrl", what, "add `events: passthrough`");
+        }
+        if config.events == EventMode::Passthrough && config.passthrough_url.is_none() {
+            let what = "without `passthroughUrl` all that event clients say is ignored";
+            note("events", what, "add `passthroughUrl: http://…`, or write `events: data`");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Asking a site who a client is: `GET authUrl` with the client's token, answered by the names of its rooms.
+//! Asking a site who a client is: `GET authUrl` with the client's token, answered by the names of its rooms, and perhaps
+//! by what others may know of it.
 //!
 //! ```text
 //! client ─▶ line (bounded) ─▶ at most N at once ─▶ breaker ─▶ GET, again after a failure ─▶ rooms, or a refusal
@@ -8,22 +9,23 @@
 //! In: credentials. Out: the names of rooms, or why not. Each site has all of this by itself, so that a site that is
 //! slow, down or lying holds up its own clients only.
 
-mod breaker;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, HeaderName, HeaderValue};
-use reqwest::{Client, StatusCode};
+use reqwest::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use super::client::{self, BodyError};
+use super::breaker::Breaker;
+use super::client::{self, BodyError, SiteClient};
 use super::credentials::Credentials;
 use super::refusal::Refused;
 use crate::config::AuthUrl;
-use breaker::Breaker;
 
 /// The largest answer, in bytes: 1,024 rooms with long names.
 const MAX_ANSWER: usize = 512 * 1024;
@@ -42,34 +44,65 @@ const TOO_LARGE: Refused = Refused::Unknown("the site's answer is too large");
 /// A site's own word on who its clients are.
 #[derive(Debug)]
 pub(super) struct AuthClient {
-    client: Client,
+    client: SiteClient,
     config: AuthUrl,
     line: Semaphore,
     turns: Semaphore,
-    breaker: Breaker,
+    breaker: Breaker<Refused>,
+}
+
+/// What a site says of a client.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Written")]
+pub(super) struct Member {
+    /// The names of its rooms.
+    pub(super) rooms: Vec<String>,
+    /// What others may know of it.
+    pub(super) info: Option<Value>,
+}
+
+/// The two forms of an answer: the original's, and one that can say more.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Rooms(Vec<String>),
+    More {
+        rooms: Vec<String>,
+        #[serde(default)]
+        info: Option<Value>,
+    },
+}
+
+impl From<Written> for Member {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Rooms(rooms) => Self { rooms, info: None },
+            Written::More { rooms, info } => Self { rooms, info },
+        }
+    }
 }
 
 /// What one request came to.
 enum Asked {
-    /// Rooms, or a refusal that stands.
-    Settled(Result<Vec<String>, Refused>),
+    /// A member, or a refusal that stands.
+    Settled(Result<Member, Refused>),
     /// The site is not well.
     Failed(Refused),
 }
 
 impl AuthClient {
-    pub(super) fn new(client: Client, config: AuthUrl) -> Self {
+    pub(super) fn new(client: SiteClient, config: AuthUrl) -> Self {
         let turns = Semaphore::new(config.concurrency);
         let line = Semaphore::new(config.concurrency.saturating_add(LINE).min(Semaphore::MAX_PERMITS));
-        Self { client, config, line, turns, breaker: Breaker::default() }
+        Self { client, config, line, turns, breaker: Breaker::of("auth URL") }
     }
 
     pub(super) fn config(&self) -> &AuthUrl {
         &self.config
     }
 
-    /// The names of the client's rooms, as the site gives them.
-    pub(super) async fn rooms(&self, credentials: &Credentials) -> Result<Vec<String>, Refused> {
+    /// Who the client is, in the site's words.
+    pub(super) async fn ask_about(&self, credentials: &Credentials) -> Result<Member, Refused> {
         let deadline = Instant::now() + self.config.timeout;
         let _place = self.line.try_acquire().map_err(|_| CROWDED)?;
         let turn = timeout_at(deadline, self.turns.acquire()).await;
@@ -124,7 +157,7 @@ impl AuthClient {
         };
         match response.status() {
             StatusCode::OK => match client::body(response, MAX_ANSWER).await {
-                Ok(body) => Asked::Settled(rooms(&body)),
+                Ok(body) => Asked::Settled(member(&body)),
                 Err(BodyError::TooLarge(_)) => Asked::Settled(Err(TOO_LARGE)),
                 Err(BodyError::Broken(error)) => {
                     tracing::debug!(error, "a site broke off its answer");
@@ -149,6 +182,6 @@ pub(super) fn authorization(scheme: &str, token: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-fn rooms(body: &[u8]) -> Result<Vec<String>, Refused> {
+fn member(body: &[u8]) -> Result<Member, Refused> {
     serde_json::from_slice(body).map_err(|_| NOT_ROOMS)
 }

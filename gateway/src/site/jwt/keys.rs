@@ -10,10 +10,10 @@ use std::time::Duration;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use parking_lot::Mutex;
-use reqwest::{Client, StatusCode};
+use reqwest::StatusCode;
 use tokio::time::{Instant, timeout};
 
-use crate::site::client;
+use crate::site::client::{self, SiteClient};
 use crate::site::refusal::Refused;
 
 /// How long keys are kept.
@@ -33,7 +33,7 @@ const NO_KEYS: Refused = Refused::Unknown("the site's keys cannot be fetched");
 
 #[derive(Debug)]
 pub(super) struct Keys {
-    client: Client,
+    client: SiteClient,
     url: String,
     kept: Mutex<Kept>,
     /// One fetches, the others wait.
@@ -48,7 +48,7 @@ struct Kept {
 }
 
 impl Keys {
-    pub(super) fn new(client: Client, url: String) -> Arc<Self> {
+    pub(super) fn new(client: SiteClient, url: String) -> Arc<Self> {
         Arc::new(Self { client, url, kept: Mutex::default(), fetching: tokio::sync::Mutex::default() })
     }
 

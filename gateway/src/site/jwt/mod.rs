@@ -5,7 +5,6 @@
 //! configured.
 
 mod keys;
-mod public_key;
 mod ring_provider;
 #[cfg(test)]
 mod tests;
@@ -13,16 +12,15 @@ mod tests;
 use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm as Named, DecodingKey, Validation, decode, decode_header};
-use reqwest::Client;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::client::SiteClient;
 use super::identity::Known;
 use super::refusal::Refused;
+use crate::config::public_key::{self, BadKey};
 use crate::config::{Algorithm, JwtConfig, JwtKey};
 use keys::Keys;
-
-pub(super) use public_key::BadKey;
 
 /// What a site accepts as signed tokens.
 #[derive(Debug)]
@@ -46,7 +44,7 @@ struct Claims {
 }
 
 impl Verifier {
-    pub(super) fn new(client: Client, config: JwtConfig) -> Result<Self, BadKey> {
+    pub(super) fn new(client: SiteClient, config: JwtConfig) -> Result<Self, BadKey> {
         ring_provider::install();
         let source = match &config.key {
             JwtKey::Secret(secret) => Source::Known(DecodingKey::from_secret(secret.expose().as_bytes())),

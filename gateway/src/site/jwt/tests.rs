@@ -9,7 +9,6 @@ use serde_json::json;
 
 use super::*;
 use crate::config::Secret;
-use crate::site::client::client;
 use crate::site::stub::{Answer, Stub};
 
 /// In 2100.
@@ -59,7 +58,7 @@ impl P256 {
 fn verifier(key: JwtKey, algorithms: &[Algorithm]) -> Verifier {
     let algorithms = algorithms.to_vec();
     let config = JwtConfig { key, algorithms, issuer: None, audience: Vec::new(), rooms: "rooms".to_owned() };
-    Verifier::new(client().unwrap(), config).unwrap()
+    Verifier::new(SiteClient::new(false).unwrap(), config).unwrap()
 }
 
 fn with_secret() -> Verifier {

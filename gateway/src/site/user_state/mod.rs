@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! connections of a user ─▶ first one comes, last one goes ─▶ the user's queue ─▶ PUT, again after a failure ─▶ next
+//!                                                                              └▶ other nodes: is it there, too?
 //! ```
 //!
 //! In: connections that begin and end. Out: one request for each change, each user's in order, however often one has
-//! to be repeated. A user with several tabs came with the first and goes with the last. What a site does not take in
-//! time is given up, and logged: a site that is down holds up nothing here.
+//! to be repeated. A user with several tabs came with the first and goes with the last, on whatever nodes they are. What a
+//! site does not take in time is given up, and logged: a site that is down holds up nothing here.
 
+mod elsewhere;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -16,18 +18,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::HeaderValue;
+use arc_swap::ArcSwapOption;
+use http::{HeaderValue, Method};
 use parking_lot::Mutex;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::client;
+use super::client::{self, SiteClient};
 use queue::Queues;
+
+pub(super) use elsewhere::{Elsewhere, NotShared};
 
 /// How many requests one site gets at a time.
 const AT_ONCE: usize = 16;
@@ -47,81 +51,107 @@ pub(super) struct UserStates(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     site: String,
-    client: Client,
+    client: SiteClient,
+    /// Where to tell, if anywhere; `:id` stands for the user.
+    url: ArcSwapOption<String>,
+    /// Who else has connections of users; `None`: nobody.
+    elsewhere: Option<Elsewhere>,
     /// How many connections each user has.
     connections: Mutex<HashMap<Arc<str>, usize>>,
     queues: Mutex<Queues>,
     turns: Semaphore,
     tasks: TaskTracker,
+    /// The end has begun.
+    ending: CancellationToken,
     /// Nobody waits for repetitions any more.
     hurry: CancellationToken,
+}
+
+/// What became of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Became {
+    /// Its first connection to this node has begun.
+    Connected,
+    /// Its last one has ended.
+    Disconnected,
+    /// The last one has ended with another node that died.
+    Lost,
+}
+
+impl Became {
+    fn field(self) -> &'static str {
+        match self {
+            Self::Connected => "last_connected",
+            Self::Disconnected | Self::Lost => "last_disconnected",
+        }
+    }
 }
 
 /// Something that a site is told.
 #[derive(Debug, Clone)]
 struct Update {
+    became: Became,
     url: String,
     body: Value,
     authorization: Option<HeaderValue>,
 }
 
 impl UserStates {
-    pub(super) fn new(site: &str, client: Client) -> Self {
-        Self(Arc::new(Inner {
+    /// `elsewhere`: what is known of other nodes' connections. Needs a tokio runtime then.
+    pub(super) fn new(site: &str, client: SiteClient, elsewhere: Option<Elsewhere>) -> Self {
+        let shares = elsewhere.is_some();
+        let states = Self(Arc::new(Inner {
             site: site.to_owned(),
             client,
+            url: ArcSwapOption::empty(),
+            elsewhere,
             connections: Mutex::default(),
             queues: Mutex::default(),
             turns: Semaphore::new(AT_ONCE),
             tasks: TaskTracker::new(),
+            ending: CancellationToken::new(),
             hurry: CancellationToken::new(),
-        }))
+        }));
+        if shares {
+            let inner = Arc::clone(&states.0);
+            states.0.tasks.spawn(async move {
+                let ending = inner.ending.clone();
+                ending.run_until_cancelled(inner.look_for_the_lost()).await;
+            });
+        }
+        states
     }
 
-    /// A connection of the user has begun. `url`: where to tell, if anywhere.
-    pub(super) fn came(&self, user: &Arc<str>, url: Option<&str>, authorization: Option<HeaderValue>) {
+    /// Where the site is told from now on.
+    pub(super) fn tell_at(&self, url: Option<&str>) {
+        self.0.url.store(url.map(|url| Arc::new(url.to_owned())));
+    }
+
+    /// A connection of the user has begun.
+    pub(super) fn came(&self, user: &Arc<str>, authorization: Option<HeaderValue>) {
         let mut connections = self.0.connections.lock();
         let open = connections.entry(Arc::clone(user)).or_default();
         *open += 1;
         // Queued while nobody else can count: so what is told is in the order of what happened.
         if *open == 1 {
-            self.tell(user, url, "last_connected", authorization);
+            self.0.note(user, Became::Connected, authorization);
         }
     }
 
     /// A connection of the user has ended.
-    pub(super) fn went(&self, user: &Arc<str>, url: Option<&str>, authorization: Option<HeaderValue>) {
+    pub(super) fn went(&self, user: &Arc<str>, authorization: Option<HeaderValue>) {
         let mut connections = self.0.connections.lock();
         let Some(open) = connections.get_mut(user) else { return };
         *open -= 1;
         if *open == 0 {
             connections.remove(user);
-            self.tell(user, url, "last_disconnected", authorization);
-        }
-    }
-
-    fn tell(&self, user: &Arc<str>, url: Option<&str>, what: &str, authorization: Option<HeaderValue>) {
-        let Some(url) = url else { return };
-        let at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-        let update = Update {
-            url: url.replacen(":id", &utf8_percent_encode(user, IN_PATH).to_string(), 1),
-            body: json!({ "id": &**user, "user": { what: at } }),
-            authorization,
-        };
-        match self.0.queues.lock().push(user, update) {
-            Ok(queue::Begin(true)) => {
-                let (inner, user) = (Arc::clone(&self.0), Arc::clone(user));
-                self.0.tasks.spawn(async move { inner.work_off(&user).await });
-            }
-            Ok(queue::Begin(false)) => {}
-            Err(queue::Full) => {
-                tracing::warn!(site = self.0.site, "too many user states wait to be told: one is given up");
-            }
+            self.0.note(user, Became::Disconnected, authorization);
         }
     }
 
     /// Waits until everything was told, for so long; then what is left is tried once more and given up.
     pub(super) async fn settle(&self, within: Duration) {
+        self.0.ending.cancel();
         self.0.tasks.close();
         if timeout(within, self.0.tasks.wait()).await.is_err() {
             self.0.hurry.cancel();
@@ -131,11 +161,58 @@ impl UserStates {
 }
 
 impl Inner {
+    /// Has the site told of a change, behind what it is still to be told of this user.
+    fn note(self: &Arc<Self>, user: &Arc<str>, became: Became, authorization: Option<HeaderValue>) {
+        let Some(url) = self.url.load_full() else { return };
+        let at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+        let update = Update {
+            became,
+            url: url.replacen(":id", &utf8_percent_encode(user, IN_PATH).to_string(), 1),
+            body: json!({ "id": &**user, "user": { became.field(): at } }),
+            authorization,
+        };
+        match self.queues.lock().push(user, update) {
+            Ok(queue::Begin(true)) => {
+                let (inner, user) = (Arc::clone(self), Arc::clone(user));
+                self.tasks.spawn(async move { inner.work_off(&user).await });
+            }
+            Ok(queue::Begin(false)) => {}
+            Err(queue::Full) => {
+                tracing::warn!(site = self.site, "too many user states wait to be told: one is given up");
+            }
+        }
+    }
+
     /// Tells what waits for one user, one after the other.
     async fn work_off(&self, user: &Arc<str>) {
         loop {
             let Some(update) = self.queues.lock().next(user) else { return };
-            self.tell(&update).await;
+            if self.concerns_the_site(user, &update).await {
+                self.tell(&update).await;
+            }
+        }
+    }
+
+    /// Whether the user came to, or is gone from, all nodes.
+    async fn concerns_the_site(&self, user: &Arc<str>, update: &Update) -> bool {
+        let Some(elsewhere) = &self.elsewhere else { return true };
+        match update.became {
+            Became::Connected => {
+                elsewhere.is_first_here(user, update.authorization.as_ref(), &self.hurry).await
+            }
+            Became::Disconnected => elsewhere.was_last_here(user, &self.hurry).await,
+            Became::Lost => true,
+        }
+    }
+
+    /// Tells of users whose node died, again and again.
+    async fn look_for_the_lost(self: &Arc<Self>) {
+        let Some(elsewhere) = &self.elsewhere else { return };
+        loop {
+            for (user, authorization) in elsewhere.lost().await {
+                tracing::info!(site = self.site, user = &*user, "a user's node is gone");
+                self.note(&user, Became::Lost, authorization);
+            }
         }
     }
 
@@ -179,7 +256,10 @@ impl Inner {
     }
 
     async fn put(&self, update: &Update) -> Result<(), Failed> {
-        let mut request = self.client.put(&update.url).header(http::header::CONTENT_TYPE, "application/json");
+        let mut request = self
+            .client
+            .request(Method::PUT, &update.url)
+            .header(http::header::CONTENT_TYPE, "application/json");
         if let Some(authorization) = &update.authorization {
             request = request.header(http::header::AUTHORIZATION, authorization);
         }

@@ -61,10 +61,11 @@ impl Queues {
 mod tests {
     use serde_json::json;
 
+    use super::super::Became;
     use super::*;
 
     fn update(number: usize) -> Update {
-        Update { url: String::new(), body: json!(number), authorization: None }
+        Update { became: Became::Connected, url: String::new(), body: json!(number), authorization: None }
     }
 
     #[test]

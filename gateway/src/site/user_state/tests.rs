@@ -1,15 +1,24 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
 
+use std::future::ready;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokensocket_server::{
+    Change, Channel, Counts, Member, MemoryPresenceStore, PresenceStore, StoreError, Timestamp,
+};
+
 use super::*;
-use crate::site::client::client;
 use crate::site::stub::{Answer, Stub};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn states() -> UserStates {
-    UserStates::new("newsite", client().unwrap())
+fn states(url: &str) -> UserStates {
+    let states = UserStates::new("newsite", SiteClient::new(false).unwrap(), None);
+    states.tell_at(Some(url));
+    states
 }
 
 fn user(id: &str) -> Arc<str> {
@@ -28,8 +37,8 @@ fn told(stub: &Stub) -> Vec<String> {
 #[tokio::test]
 async fn the_site_is_told_as_it_always_was() {
     let stub = Stub::start(|_| Answer::new(200, "")).await;
-    let (states, url) = (states(), stub.url("/users/:id"));
-    states.came(&user("8"), Some(&url), Some(HeaderValue::from_static("Bearer 12345")));
+    let states = states(&stub.url("/users/:id"));
+    states.came(&user("8"), Some(HeaderValue::from_static("Bearer 12345")));
     states.settle(PATIENCE).await;
     let asked = stub.requests().remove(0);
     assert_eq!((&*asked.method, &*asked.path), ("PUT", "/users/8"));
@@ -44,15 +53,15 @@ async fn the_site_is_told_as_it_always_was() {
 #[tokio::test]
 async fn several_tabs_are_one_user() {
     let stub = Stub::start(|_| Answer::new(200, "")).await;
-    let (states, url) = (states(), stub.url("/users/:id"));
+    let states = states(&stub.url("/users/:id"));
     let ann = user("a_b");
     for _ in 0..3 {
-        states.came(&ann, Some(&url), None);
+        states.came(&ann, None);
     }
     for _ in 0..3 {
-        states.went(&ann, Some(&url), None);
+        states.went(&ann, None);
     }
-    states.went(&ann, Some(&url), None);
+    states.went(&ann, None);
     states.settle(PATIENCE).await;
     assert_eq!(told(&stub), ["a_b: last_connected", "a_b: last_disconnected"]);
 }
@@ -60,8 +69,8 @@ async fn several_tabs_are_one_user() {
 #[tokio::test]
 async fn an_id_cannot_lead_elsewhere() {
     let stub = Stub::start(|_| Answer::new(200, "")).await;
-    let states = states();
-    states.came(&user("../a?b#c d"), Some(&stub.url("/users/:id")), None);
+    let states = states(&stub.url("/users/:id"));
+    states.came(&user("../a?b#c d"), None);
     states.settle(PATIENCE).await;
     assert_eq!(stub.requests()[0].path, "/users/..%2Fa%3Fb%23c%20d");
 }
@@ -69,9 +78,9 @@ async fn an_id_cannot_lead_elsewhere() {
 #[tokio::test]
 async fn what_fails_is_told_again_before_what_came_after() {
     let stub = Stub::start(|number| Answer::new(if number < 2 { 503 } else { 204 }, "")).await;
-    let (states, url) = (states(), stub.url("/users/:id"));
-    states.came(&user("1"), Some(&url), None);
-    states.went(&user("1"), Some(&url), None);
+    let states = states(&stub.url("/users/:id"));
+    states.came(&user("1"), None);
+    states.went(&user("1"), None);
     states.settle(PATIENCE).await;
     let expected = ["1: last_connected", "1: last_connected", "1: last_connected", "1: last_disconnected"];
     assert_eq!(told(&stub), expected);
@@ -80,8 +89,8 @@ async fn what_fails_is_told_again_before_what_came_after() {
 #[tokio::test]
 async fn a_refusal_stands() {
     let stub = Stub::start(|_| Answer::new(404, "")).await;
-    let states = states();
-    states.came(&user("1"), Some(&stub.url("/users/:id")), None);
+    let states = states(&stub.url("/users/:id"));
+    states.came(&user("1"), None);
     states.settle(PATIENCE).await;
     assert_eq!(stub.requests().len(), 1);
 }
@@ -89,10 +98,10 @@ async fn a_refusal_stands() {
 #[tokio::test]
 async fn a_user_whose_site_hangs_holds_up_nobody_else_and_no_end() {
     let stub = Stub::start(|number| if number == 0 { Answer::never() } else { Answer::new(200, "") }).await;
-    let (states, url) = (states(), stub.url("/users/:id"));
-    states.came(&user("1"), Some(&url), None);
+    let states = states(&stub.url("/users/:id"));
+    states.came(&user("1"), None);
     stub.asked(1).await;
-    states.came(&user("2"), Some(&url), None);
+    states.came(&user("2"), None);
     stub.asked(2).await;
     assert_eq!(told(&stub)[1], "2: last_connected");
     let ending = states.settle(Duration::from_millis(50));
@@ -101,7 +110,129 @@ async fn a_user_whose_site_hangs_holds_up_nobody_else_and_no_end() {
 
 #[tokio::test]
 async fn without_an_address_nobody_is_told() {
-    let states = states();
-    states.came(&user("1"), None, None);
+    let states = UserStates::new("newsite", SiteClient::new(false).unwrap(), None);
+    states.came(&user("1"), None);
     states.settle(PATIENCE).await;
+}
+
+/// A store of presence that several nodes have, which fails as often as it is told to.
+#[derive(Clone, Default)]
+struct Shared {
+    store: Arc<MemoryPresenceStore>,
+    failures: Arc<AtomicUsize>,
+    /// Who is lost when it is asked next.
+    lost: Arc<Mutex<Vec<(Channel, Member)>>>,
+}
+
+impl Shared {
+    fn states(&self, stub: &Stub) -> UserStates {
+        let elsewhere = Elsewhere::new(Box::new(self.clone())).unwrap();
+        let states = UserStates::new("newsite", SiteClient::new(false).unwrap(), Some(elsewhere));
+        states.tell_at(Some(&stub.url("/users/:id")));
+        states
+    }
+
+    /// Does something, and fails all the same.
+    fn done<T: Send + 'static>(
+        &self,
+        doing: BoxFuture<'static, Result<T, StoreError>>,
+    ) -> BoxFuture<'static, Result<T, StoreError>> {
+        let less = |left: usize| left.checked_sub(1);
+        let fails = self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok();
+        async move { doing.await.and_then(|done| if fails { Err(StoreError::Timeout) } else { Ok(done) }) }
+            .boxed()
+    }
+}
+
+impl PresenceStore for Shared {
+    fn join(
+        &self,
+        channel: &Channel,
+        member: Member,
+        per_user: bool,
+    ) -> BoxFuture<'static, Result<Change, StoreError>> {
+        self.done(self.store.join(channel, member, per_user))
+    }
+
+    fn leave(
+        &self,
+        channel: &Channel,
+        client: &str,
+        per_user: bool,
+    ) -> BoxFuture<'static, Result<Change, StoreError>> {
+        self.done(self.store.leave(channel, client, per_user))
+    }
+
+    fn members(
+        &self,
+        channel: &Channel,
+        after: Option<&str>,
+        limit: usize,
+        per_user: bool,
+    ) -> BoxFuture<'static, Result<Vec<Member>, StoreError>> {
+        self.store.members(channel, after, limit, per_user)
+    }
+
+    fn counts(&self, channel: &Channel) -> BoxFuture<'static, Result<Counts, StoreError>> {
+        self.store.counts(channel)
+    }
+
+    fn expire(&self, _: Timestamp) -> BoxFuture<'static, Result<Vec<(Channel, Member)>, StoreError>> {
+        ready(Ok(std::mem::take(&mut *self.lost.lock()))).boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_user_is_connected_until_the_last_node_has_no_tab_of_it() {
+    let stub = Stub::start(|_| Answer::new(200, "")).await;
+    let shared = Shared::default();
+    let (one, other) = (shared.states(&stub), shared.states(&stub));
+    let ann = user("ann");
+    one.came(&ann, None);
+    stub.asked(1).await;
+    other.came(&ann, None);
+    other.came(&ann, None);
+    one.went(&ann, None);
+    one.settle(PATIENCE).await;
+    other.went(&ann, None);
+    assert_eq!(told(&stub), ["ann: last_connected"]);
+    other.went(&ann, None);
+    other.settle(PATIENCE).await;
+    assert_eq!(told(&stub), ["ann: last_connected", "ann: last_disconnected"]);
+}
+
+#[tokio::test]
+async fn what_a_store_did_without_an_answer_is_told_all_the_same() {
+    let stub = Stub::start(|_| Answer::new(200, "")).await;
+    let shared = Shared::default();
+    let states = shared.states(&stub);
+    for (failures, what) in [(1, "connected"), (1, "disconnected"), (2, "connected"), (3, "disconnected")] {
+        let before = told(&stub).len();
+        shared.failures.store(failures, Ordering::Relaxed);
+        match what {
+            "connected" => states.came(&user("ann"), None),
+            _ => states.went(&user("ann"), None),
+        }
+        stub.asked(before + 1).await;
+        assert_eq!(told(&stub).last(), Some(&format!("ann: last_{what}")), "{failures}");
+    }
+    states.settle(PATIENCE).await;
+    assert_eq!(told(&stub).len(), 4);
+}
+
+#[tokio::test]
+async fn a_user_whose_node_died_is_told_with_its_own_authorization() {
+    let stub = Stub::start(|_| Answer::new(200, "")).await;
+    let shared = Shared::default();
+    let (one, other) = (shared.states(&stub), shared.states(&stub));
+    one.came(&user("ann"), Some(HeaderValue::from_static("Bearer 12345")));
+    stub.asked(1).await;
+    let users = Channel::new("users").unwrap();
+    let members = shared.store.members(&users, None, 10, true).await.unwrap();
+    shared.lost.lock().push((users, members[0].clone()));
+    stub.asked(2).await;
+    assert_eq!(told(&stub), ["ann: last_connected", "ann: last_disconnected"]);
+    assert_eq!(stub.requests()[1].header("authorization"), Some("Bearer 12345"));
+    // Whoever ends does not wait for the next look.
+    tokio::join!(one.settle(PATIENCE), other.settle(PATIENCE));
 }

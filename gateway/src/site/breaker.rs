@@ -6,48 +6,57 @@
 //!   └──────────── succeeded ─────────┼──────────────────────────┴────────────────────────┘
 //! ```
 //!
-//! In: how requests ended. Out: whether the next may be made; while not, the refusal of the last that failed.
+//! In: how requests ended. Out: whether the next may be made; while not, why the last one failed.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
-
-use crate::site::refusal::Refused;
 
 /// So many failures in a row open it.
 const FAILURES: u32 = 5;
 /// How long it stays open, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-#[derive(Debug, Default)]
-pub(super) struct Breaker(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    failures: u32,
-    open: Option<Open>,
+/// `W`: why a request fails.
+#[derive(Debug)]
+pub(super) struct Breaker<W> {
+    /// What is asked, in words.
+    of: &'static str,
+    state: Mutex<State<W>>,
 }
 
 #[derive(Debug)]
-struct Open {
+struct State<W> {
+    failures: u32,
+    open: Option<Open<W>>,
+}
+
+#[derive(Debug)]
+struct Open<W> {
     until: Instant,
     pause: Duration,
-    why: Refused,
+    why: W,
     is_tried: bool,
 }
 
 /// A request that may be made. Dropped without a word, it counts for nothing.
 #[derive(Debug)]
-pub(super) struct Attempt<'a> {
-    breaker: &'a Breaker,
+pub(super) struct Attempt<'a, W> {
+    breaker: &'a Breaker<W>,
     is_trial: bool,
 }
 
-impl Breaker {
+impl<W: Clone + Display> Breaker<W> {
+    /// One that is closed.
+    pub(super) fn of(what: &'static str) -> Self {
+        Self { of: what, state: Mutex::new(State { failures: 0, open: None }) }
+    }
+
     /// Whether a request may be made now.
-    pub(super) fn admit(&self) -> Result<Attempt<'_>, Refused> {
-        let mut state = self.0.lock();
+    pub(super) fn admit(&self) -> Result<Attempt<'_, W>, W> {
+        let mut state = self.state.lock();
         let Some(open) = &mut state.open else { return Ok(Attempt { breaker: self, is_trial: false }) };
         if open.is_tried || Instant::now() < open.until {
             return Err(open.why.clone());
@@ -57,15 +66,15 @@ impl Breaker {
     }
 }
 
-impl Attempt<'_> {
+impl<W: Clone + Display> Attempt<'_, W> {
     /// The site answered.
     pub(super) fn succeeded(self) {
-        *self.breaker.0.lock() = State::default();
+        *self.breaker.state.lock() = State { failures: 0, open: None };
     }
 
     /// The site did not.
-    pub(super) fn failed(self, why: &Refused) {
-        let mut state = self.breaker.0.lock();
+    pub(super) fn failed(self, why: &W) {
+        let mut state = self.breaker.state.lock();
         state.failures = state.failures.saturating_add(1);
         // What was under way while it opened says nothing new.
         if state.open.is_some() && !self.is_trial || state.failures < FAILURES {
@@ -74,15 +83,15 @@ impl Attempt<'_> {
         let pause = state.open.as_ref().map_or(PAUSE.0, |open| (open.pause * 2).min(PAUSE.1));
         let until = Instant::now() + pause;
         state.open = Some(Open { until, pause, why: why.clone(), is_tried: false });
-        tracing::warn!(refused = %why, ?pause, "a site's auth URL fails again and again: it is left alone");
+        tracing::warn!(of = self.breaker.of, %why, ?pause, "a site fails again and again: it is left alone");
     }
 }
 
-impl Drop for Attempt<'_> {
+impl<W> Drop for Attempt<'_, W> {
     fn drop(&mut self) {
         // Whoever waited for the trial has gone: the next one tries.
         if self.is_trial
-            && let Some(open) = &mut self.breaker.0.lock().open
+            && let Some(open) = &mut self.breaker.state.lock().open
         {
             open.is_tried = false;
         }
@@ -94,9 +103,13 @@ impl Drop for Attempt<'_> {
 mod tests {
     use super::*;
 
-    const WHY: Refused = Refused::Status(503);
+    const WHY: &str = "it is down";
 
-    fn fail(breaker: &Breaker, times: u32) {
+    fn breaker() -> Breaker<&'static str> {
+        Breaker::of("a stub")
+    }
+
+    fn fail(breaker: &Breaker<&'static str>, times: u32) {
         for _ in 0..times {
             breaker.admit().unwrap().failed(&WHY);
         }
@@ -104,7 +117,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn opens_after_failures_in_a_row_and_says_why() {
-        let breaker = Breaker::default();
+        let breaker = breaker();
         fail(&breaker, 4);
         breaker.admit().unwrap().succeeded();
         fail(&breaker, 5);
@@ -113,7 +126,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_tries_after_the_pause_and_closes_or_opens_it_for_longer() {
-        let breaker = Breaker::default();
+        let breaker = breaker();
         fail(&breaker, 5);
         tokio::time::advance(PAUSE.0).await;
         let trial = breaker.admit().unwrap();
@@ -128,7 +141,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_trial_that_was_given_up_is_not_the_last() {
-        let breaker = Breaker::default();
+        let breaker = breaker();
         fail(&breaker, 5);
         tokio::time::advance(PAUSE.0).await;
         drop(breaker.admit().unwrap());
@@ -137,7 +150,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_under_way_makes_no_pause_longer() {
-        let breaker = Breaker::default();
+        let breaker = breaker();
         let late: Vec<_> = (0..20).map(|_| breaker.admit().unwrap()).collect();
         for attempt in late {
             attempt.failed(&WHY);
