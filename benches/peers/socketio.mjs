@@ -1,6 +1,9 @@
 // Socket.IO server for the comparison: an acknowledged `echo`, rooms, and a
-// token checked in the handshake. Prints `listening PORT`.
+// token checked in the handshake. Prints `listening PORT`. With REDIS_PORT it is
+// one of several that share rooms by the Redis there.
 import { createServer } from "node:http";
+import { createAdapter } from "@socket.io/redis-adapter";
+import redis from "redis";
 import { Server } from "socket.io";
 
 const http = createServer();
@@ -9,6 +12,12 @@ const io = new Server(http, {
   allowUpgrades: false,
   serveClient: false,
 });
+
+const redisPort = process.env.REDIS_PORT;
+if (redisPort) {
+  const connect = () => redis.createClient(Number(redisPort));
+  io.adapter(createAdapter(connect(), connect()));
+}
 
 io.use((socket, next) => {
   if (socket.handshake.auth?.token) next();

@@ -47,13 +47,16 @@ fn speak<D: Dialect>(
 ) -> Result<Report, BenchError> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let address = Address::resolve(&target.host, target.port, target.tls)?;
-    let bench = workload::Bench { dialect, address, target, options };
+    let resolve = |port: &u16| Address::resolve(&target.host, *port, target.tls);
+    let nodes = target.nodes.iter().map(resolve).collect::<Result<_, _>>()?;
+    let bench = workload::Bench { dialect, address, nodes, target, options };
     LocalSet::new().block_on(&runtime, async {
         match workload {
             Workload::Calls(calls) => workload::calls::run(calls, &bench).await,
             Workload::FanOut(fan_out) => workload::fan_out::run(fan_out, &bench).await,
             Workload::Memory(idle) => workload::idle::run(idle, &bench).await,
             Workload::Connect(connect) => workload::connect::run(connect, &bench).await,
+            Workload::Relay(relay) => workload::relay::run(relay, &bench).await,
             Workload::Send(send) => workload::send::run(send, &bench).await,
             Workload::SockjsEcho(echo) => workload::sockjs_echo::run(echo, &bench).await,
             Workload::SockjsIdle(idle) => workload::sockjs_idle::run(idle, &bench).await,

@@ -50,6 +50,7 @@ pub struct Target {
     pub(crate) echo_path: String,
     pub(crate) server: Option<u32>,
     pub(crate) beside: Vec<Process>,
+    pub(crate) nodes: Vec<u16>,
 }
 
 impl Target {
@@ -78,6 +79,7 @@ impl Target {
             echo_path: "/echo".to_owned(),
             server: None,
             beside: Vec::new(),
+            nodes: Vec::new(),
         })
     }
 
@@ -122,6 +124,14 @@ impl Target {
     #[must_use]
     pub fn server(mut self, pid: u32) -> Self {
         self.server = Some(pid);
+        self
+    }
+
+    /// Another node of the same service, on the same host. The workloads `relay` and `send` spread their connections
+    /// over all of them in turn, the first being the server's own.
+    #[must_use]
+    pub fn node(mut self, port: u16) -> Self {
+        self.nodes.push(port);
         self
     }
 

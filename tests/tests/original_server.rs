@@ -12,11 +12,11 @@ use tokensocket_client::{
     Actions, ConnectionError, Data, Error, Event, RpcError, State, Subscription, SubscriptionError,
     TokenSocket,
 };
+use tokensocket_tests::engine::Redis;
 use tokensocket_tests::limit::{until, within};
 use tokensocket_tests::native::{Events, connected, ends, native, ready};
 use tokensocket_tests::program::Program;
 use tokensocket_tests::proxy::Proxy;
-use tokensocket_tests::redis::Redis;
 
 /// The original server, while this lives.
 struct Original {
@@ -28,7 +28,7 @@ struct Original {
 impl Original {
     async fn start() -> Self {
         let redis = Redis::start().await;
-        let port = redis.port.to_string();
+        let port = redis.port().to_string();
         let mut program = Program::node("original-server.cjs", &["--redis-port", &port]);
         let port: u16 = program.line_after("listening ").await.parse().expect("a port");
         Self { address: (Ipv4Addr::LOCALHOST, port).into(), _program: program, _redis: redis }

@@ -21,8 +21,8 @@ pub struct CompareArgs {
     /// fanout-32, fanout-10k, fanout-10k-half (which brings fanout-10k along),
     /// memory, connect, in one process cores-calls, cores-fanout, and
     /// sockjs-echo-TRANSPORT, sockjs-idle-TRANSPORT with websocket, xhr-streaming,
-    /// eventsource, htmlfile, xhr-polling, jsonp-polling; or durable or send alone,
-    /// which have their own peers and tables. Default: all but those.
+    /// eventsource, htmlfile, xhr-polling, jsonp-polling; or durable, engines or send
+    /// alone, which have their own peers and tables. Default: all but those.
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
     /// Servers to measure beside ours: tokensocket-two-cores,

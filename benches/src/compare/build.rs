@@ -53,6 +53,13 @@ pub(super) fn durable_program() -> Result<PathBuf, CompareError> {
     pick(&mut build(command)?, "durable")
 }
 
+/// Builds the example `node` and says where it is.
+pub(super) fn node_program() -> Result<PathBuf, CompareError> {
+    let mut command = cargo(&benches().join("../Cargo.toml"));
+    command.args(["--package", "tokensocket-benches", "--example", "node"]);
+    pick(&mut build(command)?, "node")
+}
+
 /// Builds the peers written in Rust: name to program.
 pub(super) fn rust_peers() -> Result<HashMap<String, PathBuf>, CompareError> {
     build(cargo(&benches().join("peers-rust/Cargo.toml")))

@@ -175,11 +175,7 @@ impl Course<'_> {
                 .map_err(|source| CompareError::File { path: path.clone(), source })?;
             let mut command = Command::new("nats-server");
             command.arg("--config").arg(path);
-            let address = |line: &str| {
-                let (_, address) = line.split_once("Listening for client connections on ")?;
-                Some(address.trim().to_owned())
-            };
-            let (_running, address) = launch::start("nats-server", command, None, address)?;
+            let (_running, address) = launch::start("nats-server", command, None, nats::address_in)?;
             self.measure("nats", |command| {
                 command.args(["--address", &address, "--connections", connections]);
             })

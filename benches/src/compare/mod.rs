@@ -17,6 +17,7 @@ mod build;
 mod certificate;
 mod cores;
 mod durable;
+mod engines;
 mod error;
 mod facts;
 mod in_process;
@@ -49,6 +50,9 @@ use std::path::Path;
 pub fn run(arguments: &CompareArgs) -> Result<String, CompareError> {
     if arguments.only.iter().any(|name| name == durable::NAME) {
         return durable::run(arguments);
+    }
+    if arguments.only.iter().any(|name| name == engines::NAME) {
+        return engines::run(arguments);
     }
     if arguments.only.iter().any(|name| name == send::NAME) {
         return send::run(arguments);

@@ -35,3 +35,24 @@ pub(super) fn command(folder: &Path) -> Result<Command, CompareError> {
     command.arg("--config").arg(path);
     Ok(command)
 }
+
+/// The command that starts one with JetStream, which keeps things in `folder`.
+/// It prints `… client connections on 127.0.0.1:PORT`: see [`address_in`].
+pub(super) fn jetstream_command(folder: &Path) -> Result<Command, CompareError> {
+    let path = folder.join("jetstream.conf");
+    let store = folder.join("jetstream");
+    let text = format!(
+        "listen: \"127.0.0.1:-1\"\nlog_file: \"/dev/stdout\"\njetstream {{ store_dir: \"{}\" }}\n",
+        store.display()
+    );
+    fs::write(&path, text).map_err(|source| CompareError::File { path: path.clone(), source })?;
+    let mut command = Command::new(PROGRAM);
+    command.arg("--config").arg(path);
+    Ok(command)
+}
+
+/// The address in the line of a server that listens for clients.
+pub(super) fn address_in(line: &str) -> Option<String> {
+    let (_, address) = line.split_once("Listening for client connections on ")?;
+    Some(address.trim().to_owned())
+}

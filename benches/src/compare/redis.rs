@@ -1,6 +1,7 @@
 //! The Redis that the original server needs.
 
 use std::{
+    net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -13,8 +14,14 @@ use super::{
     launch::{self, Running},
 };
 
-/// A Redis of our own, without persistence, in a folder that goes with it. It
-/// listens on a Unix socket only, so it needs no free port.
+/// The program's name.
+const PROGRAM: &str = "redis-server";
+
+/// How often another port is tried when somebody was faster.
+const TRIES: usize = 8;
+
+/// A Redis of our own in a folder that goes with it. It listens on a Unix
+/// socket, which needs no free port, and on a port where one is asked for.
 #[derive(Debug)]
 pub(super) struct Redis {
     running: Running,
@@ -24,27 +31,46 @@ pub(super) struct Redis {
 impl Redis {
     /// Starts it on the server's core.
     pub(super) fn start(cores: Option<&Cores>) -> Result<Self, CompareError> {
-        Self::start_in(&std::env::temp_dir(), &["--appendonly", "no"], cores)
+        Self::start_in(&std::env::temp_dir(), &["--port", "0", "--appendonly", "no"], cores)
+    }
+
+    /// Starts one without persistence that listens on a port of 127.0.0.1 too,
+    /// and gives that.
+    pub(super) fn start_on_port(cores: Option<&Cores>) -> Result<(Self, u16), CompareError> {
+        let mut tries = 0;
+        loop {
+            // It cannot be asked to choose one, so one that was just free is tried.
+            let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+            let port =
+                free.map_err(|source| CompareError::Program { program: PROGRAM.to_owned(), source })?.port();
+            let keeping = ["--bind", "127.0.0.1", "--port", &port.to_string(), "--appendonly", "no"];
+            let started = Self::start_in(&std::env::temp_dir(), &keeping, cores);
+            tries += 1;
+            match started {
+                Err(_) if tries < TRIES => {}
+                started => return started.map(|redis| (redis, port)),
+            }
+        }
     }
 
     /// Starts one that answers when it is on the disk, below this folder.
     pub(super) fn start_strict(cores: Option<&Cores>, below: &Path) -> Result<Self, CompareError> {
-        Self::start_in(below, &["--appendonly", "yes", "--appendfsync", "always"], cores)
+        Self::start_in(below, &["--port", "0", "--appendonly", "yes", "--appendfsync", "always"], cores)
     }
 
     fn start_in(below: &Path, keeping: &[&str], cores: Option<&Cores>) -> Result<Self, CompareError> {
         let folder = tempfile::tempdir_in(below)
             .map_err(|source| CompareError::File { path: below.to_owned(), source })?;
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(PROGRAM);
         command
-            .args(["--port", "0", "--save", ""])
+            .args(["--save", ""])
             .args(keeping)
             .arg("--dir")
             .arg(folder.path())
             .arg("--unixsocket")
             .arg(socket_in(&folder));
         let ready = |line: &str| line.contains("eady to accept connections").then_some(());
-        let (running, ()) = launch::start("redis-server", command, cores, ready)?;
+        let (running, ()) = launch::start(PROGRAM, command, cores, ready)?;
         Ok(Self { running, folder })
     }
 

@@ -79,7 +79,7 @@ pub(crate) async fn run<D: Dialect>(fan_out: &FanOut, bench: &Bench<'_, D>) -> R
 
 /// Publications that have not reached every subscriber, oldest first.
 #[derive(Debug)]
-struct Flight {
+pub(super) struct Flight {
     subscribers: usize,
     landed: Cell<u64>,
     under_way: RefCell<VecDeque<Publication>>,
@@ -95,7 +95,7 @@ struct Publication {
 }
 
 impl Flight {
-    fn new(subscribers: usize) -> Self {
+    pub(super) fn new(subscribers: usize) -> Self {
         Self {
             subscribers,
             landed: Cell::new(0),
@@ -136,7 +136,7 @@ impl Flight {
 
     /// Ends publishing and waits for what is under way, so that a delivery
     /// that got lost is an error and not a better figure.
-    async fn finish(&self) -> Result<(), BenchError> {
+    pub(super) async fn finish(&self) -> Result<(), BenchError> {
         self.over.set(true);
         let all_landed = async {
             while self.under_way() > 0 {
@@ -153,7 +153,7 @@ impl Flight {
 
 /// Counts each delivery once: the `n`th publication that a subscriber gets is
 /// the `n`th that was sent, as the order of a channel has it.
-async fn follow<D: Dialect>(
+pub(super) async fn follow<D: Dialect>(
     mut connection: Connection<D>,
     flight: Rc<Flight>,
     board: Rc<Board>,
@@ -183,16 +183,16 @@ async fn follow<D: Dialect>(
     }
 }
 
-struct Publisher<D> {
-    connection: Connection<D>,
-    template: Template,
-    flight: Rc<Flight>,
-    next: u64,
+pub(super) struct Publisher<D> {
+    pub(super) connection: Connection<D>,
+    pub(super) template: Template,
+    pub(super) flight: Rc<Flight>,
+    pub(super) next: u64,
 }
 
 impl<D: Dialect> Publisher<D> {
     /// Keeps `in_flight` publications under way.
-    async fn keep(mut self, in_flight: usize) -> Result<(), BenchError> {
+    pub(super) async fn keep(mut self, in_flight: usize) -> Result<(), BenchError> {
         let flight = Rc::clone(&self.flight);
         loop {
             while !flight.over.get() && flight.under_way() < in_flight {

@@ -8,6 +8,7 @@ pub(crate) mod connect;
 pub(crate) mod fan_out;
 pub(crate) mod idle;
 mod measure;
+pub(crate) mod relay;
 pub(crate) mod send;
 pub(crate) mod sockjs_echo;
 pub(crate) mod sockjs_idle;
@@ -16,6 +17,7 @@ pub use calls::Calls;
 pub use connect::Connect;
 pub use fan_out::FanOut;
 pub use idle::Idle;
+pub use relay::Relay;
 pub use send::{Send, Whom};
 pub use sockjs_echo::SockjsEcho;
 pub use sockjs_idle::SockjsIdle;
@@ -53,6 +55,9 @@ pub enum Workload {
     Memory(Idle),
     /// Token, connect, authenticate, one call, close: how often.
     Connect(Connect),
+    /// Publishers and followers of many channels, on different nodes of one
+    /// service: publications and their latency.
+    Relay(Relay),
     /// `POST /send` to devices of a site, which speak Socket.IO: rate, and latency
     /// to the devices' handlers.
     Send(Send),
@@ -67,11 +72,21 @@ pub enum Workload {
 pub(crate) struct Bench<'a, D> {
     pub(crate) dialect: D,
     pub(crate) address: Address,
+    /// Those of the further nodes.
+    pub(crate) nodes: Vec<Address>,
     pub(crate) target: &'a Target,
     pub(crate) options: &'a Options,
 }
 
 impl<D: Dialect> Bench<'_, D> {
+    /// The node on which the `index`th of something is.
+    fn node(&self, index: usize) -> &Address {
+        match index % (self.nodes.len() + 1) {
+            0 => &self.address,
+            other => &self.nodes[other - 1],
+        }
+    }
+
     async fn open(&self) -> Result<Connection<D>, BenchError> {
         Connection::open(self.dialect.clone(), &self.address).await
     }

@@ -85,7 +85,7 @@ pub(crate) async fn run<D: Dialect>(send: &Send, bench: &Bench<'_, D>) -> Result
     let flight = Rc::new(Flight::new(callers, Rc::clone(&board)));
     let dialect = Push::to(&send.site);
     let open = |index| {
-        let (dialect, address) = (dialect.for_follower(index), bench.address.clone());
+        let (dialect, address) = (dialect.for_follower(index), bench.node(index).clone());
         async move { Connection::open(dialect, &address).await }
     };
     let mut tasks = JoinSet::new();
@@ -97,7 +97,7 @@ pub(crate) async fn run<D: Dialect>(send: &Send, bench: &Bench<'_, D>) -> Result
     }
     for place in 0..callers {
         let caller = Caller { send: send.clone(), place, devices, flight: Rc::clone(&flight) };
-        tasks.spawn_local(caller.run(bench.address.clone()));
+        tasks.spawn_local(caller.run(bench.node(place).clone()));
     }
     let measured = measure("requests", &board, bench.target, bench.options);
     while_running(&mut tasks, measured).await

@@ -29,7 +29,7 @@ enum Source {
     ByHand(&'static str),
 }
 
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 11] = [
     Tool {
         name: "rustfmt",
         probe: &["cargo", "fmt", "--version"],
@@ -57,8 +57,26 @@ const TOOLS: [Tool; 8] = [
     Tool {
         name: "redis-server",
         probe: &["redis-server", "--version"],
-        why: "tests against the original server",
+        why: "tests against the original server, and of several nodes",
         source: Source::Debian("redis-server"),
+    },
+    Tool {
+        name: "redis-cli",
+        probe: &["redis-cli", "--version"],
+        why: "tests of several nodes",
+        source: Source::Debian("redis-tools"),
+    },
+    Tool {
+        name: "nats-server",
+        probe: &["nats-server", "--version"],
+        why: "tests of several nodes",
+        source: Source::Debian("nats-server"),
+    },
+    Tool {
+        name: "ip",
+        probe: &["ip", "-Version"],
+        why: "tests of nodes that are cut off",
+        source: Source::Debian("iproute2"),
     },
     Tool {
         name: "chromium",
