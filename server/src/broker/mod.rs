@@ -82,8 +82,8 @@ pub enum Gap {
 /// Duties of an implementation:
 /// - Publications of one channel reach every node that follows it in one and the same order; on a channel with
 ///   history that is the order of their offsets, which are contiguous within an epoch.
-/// - Publications with history of one channel, whose futures are polled for the first time one after the other, are
-///   kept in that order, also when the earlier ones have not resolved yet.
+/// - Publications of one channel, with history or without a key, whose futures are polled for the first time one after
+///   the other, keep that order, also when the earlier ones have not resolved yet.
 /// - A publication is kept before anybody sees it, so that nobody holds a position that the broker forgets when it
 ///   is killed; where it cannot promise that, it says so.
 /// - [`history`](Broker::history) gives every publication whose future has resolved, and each that the handler

@@ -13,14 +13,15 @@ use crate::node::Node;
 use crate::session::serial::Said;
 use crate::socket::Socket;
 
-/// `is_kept`: the channel has a history, so that the broker may take its time, and others may follow meanwhile.
+/// `has_place`: the broker may take its time, but puts the publication in its place at once, so that others may follow
+/// meanwhile.
 pub(crate) async fn run(
     node: Arc<Node>,
     socket: Socket,
     channel: Channel,
     message: RawJson,
     key: Option<Arc<str>>,
-    is_kept: bool,
+    has_place: bool,
     answer: Answer,
 ) -> Said {
     let asked = (socket.clone(), channel.clone(), message.clone());
@@ -28,7 +29,7 @@ pub(crate) async fn run(
     if let Err(refused) = Access::allow(&node.access.on_publish, asked).await {
         return answer.error(&refused).into();
     }
-    if !is_kept {
+    if !has_place {
         return said(answer, node.publish(channel, message, key).await).into();
     }
     let mut publishing = async move { said(answer, node.publish(channel, message, key).await) }.boxed();

@@ -294,6 +294,12 @@ async fn what_is_published_together_keeps_its_order<B: Broker>(bench: Bench<B>) 
     let came = bench.came(usize::try_from(MANY).unwrap()).await;
     let numbers: Vec<_> = came.iter().map(|publication| number(&publication.message)).collect();
     assert_eq!(numbers, (0..MANY).collect::<Vec<_>>(), "and they come in it");
+    bench.follow("plain").await;
+    join_all((0..MANY).map(|n| bench.publish(publish("plain", n, None)))).await;
+    let came = bench.came(2 * usize::try_from(MANY).unwrap()).await;
+    let plain = came.iter().filter(|publication| publication.channel.as_str() == "plain");
+    let numbers: Vec<_> = plain.map(|publication| number(&publication.message)).collect();
+    assert_eq!(numbers, (0..MANY).collect::<Vec<_>>(), "without history, too");
 }
 
 async fn many_publishers_are_in_one_order<B: Broker>(bench: Bench<B>) {

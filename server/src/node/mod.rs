@@ -193,6 +193,11 @@ impl Node {
 
     // Sockets.
 
+    /// Whether other nodes may have the same channels, so that publications go by an engine.
+    pub(crate) fn shares_channels(&self) -> bool {
+        self.peers.has_others
+    }
+
     /// Counts a connection from an address; `None` when the address has as many as it may.
     pub(crate) fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Admission> {
         if let (Some(address), Some(limit)) = (address, self.config.max_connections_per_address) {

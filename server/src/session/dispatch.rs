@@ -49,12 +49,14 @@ impl<T: Transport> Driver<T> {
                 command::unsubscribe::run(node, socket, channel, answer)
             }),
             Command::Publish(request, answer) => {
-                let is_kept = self.shared.node.config.channels.history(&request.channel).is_some();
-                let kind = if is_kept { Kind::Follows } else { Kind::Plain };
+                let node = &self.shared.node;
+                let is_kept = node.config.channels.history(&request.channel).is_some();
+                let has_place = is_kept || node.shares_channels() && request.key.is_none();
+                let kind = if has_place { Kind::Follows } else { Kind::Plain };
                 self.publish(answer, kind, cx, |node, socket, answer| {
                     let message = RawJson::copy_of(request.data);
                     let key = request.key.map(Arc::from);
-                    command::publish::run(node, socket, request.channel, message, key, is_kept, answer)
+                    command::publish::run(node, socket, request.channel, message, key, has_place, answer)
                 });
             }
             Command::Broadcast(data, answer) => {

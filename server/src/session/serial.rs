@@ -6,7 +6,7 @@
 //! ```
 //!
 //! In: commands as futures. Out: their answers, in the order of the commands; each is done before the next begins, but
-//! for publications that only wait until they are kept. Calls of actions do not wait here. A command that joins a
+//! for publications that only wait for the broker. Calls of actions do not wait here. A command that joins a
 //! channel with history tells its client itself, between two publications.
 
 use std::collections::VecDeque;
