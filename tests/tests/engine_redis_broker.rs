@@ -3,9 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak, mpsc};
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokensocket_server::conformance;
-use tokensocket_server::{Redis, RedisOptions};
+use tokensocket_server::{
+    Broker, BrokerHandler, Channel, Control, History, HistoryPage, HistoryQuery, Key, NodeId, Pattern,
+    Publication, Publish, RawJson, Redis, RedisBroker, RedisOptions, Timestamp,
+};
 use tokensocket_tests::engine;
 use tokensocket_tests::engine::{RedisCluster, Settings};
 
@@ -88,4 +94,129 @@ async fn tokens_do_their_duties() {
         })
         .await;
     }
+}
+
+/// A node that counts what comes.
+#[derive(Default)]
+struct Counts(AtomicUsize);
+
+impl BrokerHandler for Counts {
+    fn handle_publication(&self, _: &Publication) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn handle_broadcast(&self, _: &RawJson) {}
+
+    fn handle_control(&self, _: Control) {}
+}
+
+fn channel(name: &str) -> Channel {
+    Channel::new(name).unwrap()
+}
+
+fn publication(name: &str, at: Timestamp) -> Publish {
+    Publish { channel: channel(name), message: RawJson::new(&1).unwrap(), history: None, key: None, at }
+}
+
+/// Publications that a pattern covers come while other threads subscribe, unsubscribe and publish.
+async fn follows_a_pattern_amid_subscriptions(url: &str) {
+    let redis = Redis::connect(url, RedisOptions::new()).await.unwrap();
+    let (broker, node) = (Arc::new(redis.broker()), Arc::new(Counts::default()));
+    let weak: Weak<Counts> = Arc::downgrade(&node);
+    broker.start(NodeId::from_number(1), weak).unwrap();
+    // For each message it is asked of all of them whether they have handed it on.
+    let patterns: Vec<_> = (0..50).map(|n| format!("a{n}.*")).chain(["news.*".to_owned()]).collect();
+    for pattern in patterns {
+        broker.subscribe_pattern(&Pattern::new(pattern).unwrap()).await.unwrap();
+    }
+    let publishing = |of: usize| {
+        let broker = Arc::clone(&broker);
+        tokio::spawn(async move {
+            for _ in 0..100 {
+                // Of one channel all would come as one message.
+                let name = |n| format!("news.{of}-{n}");
+                let publish = |n| broker.publish(publication(&name(n), Timestamp::now()));
+                for published in join_all((0..100).map(publish)).await {
+                    published.unwrap();
+                }
+            }
+        })
+    };
+    let subscribing = |of: usize| {
+        let broker = Arc::clone(&broker);
+        tokio::spawn(async move {
+            let pattern = Pattern::new(format!("news.*.{of}")).unwrap();
+            for turn in 0..50 {
+                let channels: Vec<_> = (0..100).map(|n| channel(&format!("c.{of}.{turn}.{n}"))).collect();
+                let followed = join_all(channels.iter().map(|channel| broker.subscribe(channel)));
+                followed.await.into_iter().for_each(Result::unwrap);
+                broker.subscribe_pattern(&pattern).await.unwrap();
+                let left = join_all(channels.iter().map(|channel| broker.unsubscribe(channel)));
+                left.await.into_iter().for_each(Result::unwrap);
+                broker.unsubscribe_pattern(&pattern).await.unwrap();
+            }
+        })
+    };
+    let all = (0..2).map(publishing).chain((0..2).map(subscribing)).collect::<Vec<_>>();
+    for done in join_all(all).await {
+        done.unwrap();
+    }
+    tokensocket_tests::limit::until("all publications", || node.0.load(Ordering::Relaxed) == 20_000).await;
+}
+
+#[test]
+fn a_pattern_and_subscriptions_never_wait_for_each_other() {
+    let begin = tokio::runtime::Runtime::new().unwrap();
+    let redis = begin.block_on(engine::Redis::start());
+    let url = redis.url();
+    let (done, ended) = mpsc::channel();
+    // On threads of their own: where they stop for ever no timer of theirs runs.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
+        runtime.unwrap().block_on(follows_a_pattern_amid_subscriptions(&url));
+        let _ = done.send(());
+    });
+    let limit = Duration::from_mins(1);
+    assert_eq!(ended.recv_timeout(limit), Ok(()), "threads that wait for each other, or a panic above");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_node_whose_clock_is_ahead_drops_nothing_early() {
+    let redis = engine::Redis::start().await;
+    let connect = || async { Redis::connect(&redis.url(), RedisOptions::new()).await.unwrap().broker() };
+    let (right, ahead) = (connect().await, connect().await);
+    let minute = Duration::from_mins(1);
+    let history = History::new(100, minute);
+    let now = Timestamp::now();
+    let later = now.after(2 * minute);
+    let read = async |broker: &RedisBroker, at| -> HistoryPage {
+        broker.history(&channel("kept"), &history, HistoryQuery::default(), at).await.unwrap()
+    };
+    let publish = async |broker: &RedisBroker, key: Option<&str>, at| {
+        let key = key.map(|text| Key { text: text.into(), window: minute });
+        let publish = Publish { history: Some(history.clone()), key, ..publication("kept", at) };
+        broker.publish(publish).await.unwrap()
+    };
+    for _ in 0..3 {
+        publish(&right, None, now).await;
+    }
+    let first = publish(&right, Some("a"), now).await;
+    assert_eq!(read(&ahead, later).await.publications.len(), 4, "it reads all");
+    assert_eq!(read(&right, now).await.publications.len(), 4, "and deletes nothing by that");
+    let again = publish(&ahead, Some("a"), later).await;
+    assert!(again.duplicate, "it forgets no key early");
+    assert_eq!(again.position, first.position);
+    let second = publish(&ahead, Some("b"), later).await;
+    assert!(!second.duplicate);
+    assert!(publish(&right, Some("b"), now).await.duplicate, "its keys are known to others");
+    let page = read(&right, now).await;
+    assert_eq!(page.publications.len(), 5, "it deletes nothing by what it publishes");
+    assert!(page.publications.iter().all(|kept| kept.at < now.after(minute)), "nor keeps it for longer");
+    // Without history a key is as good.
+    let bare = |at| {
+        let key = Some(Key { text: "c".into(), window: minute });
+        Publish { key, ..publication("bare", at) }
+    };
+    assert!(!right.publish(bare(now)).await.unwrap().duplicate);
+    assert!(ahead.publish(bare(later)).await.unwrap().duplicate);
 }

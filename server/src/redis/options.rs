@@ -50,7 +50,7 @@ impl RedisOptions {
     }
 
     /// What the names of all keys and topics begin with, so that others can use the same Redis. Default `ts`. All
-    /// nodes must have the same.
+    /// nodes must have the same. In a database other than 0 its number follows (`ts/3:`).
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();

@@ -4,6 +4,7 @@
 //! first connection here ─▶ join ─▶ the first anywhere? ─▶ the site is told
 //! last connection here  ─▶ leave ─▶ the last anywhere? ─▶ the site is told
 //! a node dies ─▶ its lease ends ─▶ whoever notices has the site told, once
+//! this node was cut off for long ─▶ the others took it for dead ─▶ the site is told of all its users again
 //! ```
 //!
 //! In: users who came to this node, or left it. Out: whether that is news to the site. Each node is one client of one
@@ -14,9 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokensocket_server::{Change, Channel, Member, NodeId, PresenceStore, RawJson, StoreError, Timestamp};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// The channel on which users are.
@@ -27,12 +29,26 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 /// How often is looked for nodes that died.
 const LOOK: Duration = Duration::from_secs(3);
+/// After so long without the store others may have taken this node for dead: a lease is 30 s, and up to a third of it was
+/// over when the store was lost.
+const CUT_OFF: Duration = Duration::from_secs(20);
 
 /// The users of a site on all nodes.
 pub(in crate::site) struct Elsewhere {
     store: Box<dyn PresenceStore>,
     node: NodeId,
     channel: Channel,
+    /// When the store last answered.
+    answered: Mutex<Instant>,
+}
+
+/// What became of the users of nodes.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// Those who are nowhere any more, since their node died, and what they were authorized with.
+    pub(super) lost: Vec<(Arc<str>, Option<HeaderValue>)>,
+    /// Whether others may have said so of the users of this node, which are there.
+    pub(super) was_cut_off: bool,
 }
 
 /// There can be no such store.
@@ -61,7 +77,7 @@ impl Elsewhere {
         let channel = Channel::new(USERS).map_err(|error| failed(&error))?;
         let node = NodeId::random().map_err(|error| failed(&error))?;
         store.start(node).map_err(|error| failed(&error))?;
-        Ok(Self { store, node, channel })
+        Ok(Self { store, node, channel, answered: Mutex::new(Instant::now()) })
     }
 
     /// The user has come to this node. Whether it was on no other. Asks until it is known, or it is too late.
@@ -76,7 +92,11 @@ impl Elsewhere {
             if is_again {
                 self.leave(user).await;
             }
-            self.join(user, authorization).await
+            match self.join(user, authorization).await {
+                // Whoever else came meanwhile was told the same. Twice harms nobody, never would.
+                Changed::Nothing if is_again => Changed::News,
+                changed => changed,
+            }
         })
         .await
     }
@@ -92,13 +112,18 @@ impl Elsewhere {
         .await
     }
 
-    /// Users who are nowhere any more, since their node died, and what they were authorized with. Waits a while first.
-    pub(super) async fn lost(&self) -> Vec<(Arc<str>, Option<HeaderValue>)> {
+    /// Looks what became of the users of nodes. Waits a while first.
+    pub(super) async fn look(&self) -> Looked {
         sleep(LOOK).await;
-        let lost = self.store.expire(Timestamp::now()).await.unwrap_or_else(|error| {
-            tracing::debug!(%error, "whether a node died is not known");
-            Vec::new()
-        });
+        let lost = match self.store.expire(Timestamp::now()).await {
+            Ok(lost) => lost,
+            Err(error) => {
+                tracing::debug!(%error, "whether a node died is not known");
+                return Looked::default();
+            }
+        };
+        let before = std::mem::replace(&mut *self.answered.lock(), Instant::now());
+        let was_cut_off = before.elapsed() >= CUT_OFF;
         let ours = lost.into_iter().filter(|(channel, _)| *channel == self.channel);
         let lost = ours.filter_map(|(_, member)| {
             let info: Option<Info> = member.info.parse().ok();
@@ -110,7 +135,7 @@ impl Elsewhere {
             });
             Some((member.user?, authorization))
         });
-        lost.collect()
+        Looked { lost: lost.collect(), was_cut_off }
     }
 
     async fn until_known<F: Future<Output = Changed>>(

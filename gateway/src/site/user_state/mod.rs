@@ -56,8 +56,8 @@ struct Inner {
     url: ArcSwapOption<String>,
     /// Who else has connections of users; `None`: nobody.
     elsewhere: Option<Elsewhere>,
-    /// How many connections each user has.
-    connections: Mutex<HashMap<Arc<str>, usize>>,
+    /// The connections of each user here.
+    connections: Mutex<HashMap<Arc<str>, Connections>>,
     queues: Mutex<Queues>,
     turns: Semaphore,
     tasks: TaskTracker,
@@ -67,11 +67,21 @@ struct Inner {
     hurry: CancellationToken,
 }
 
+/// The connections of one user.
+#[derive(Debug, Default)]
+struct Connections {
+    open: usize,
+    /// What the first one was authorized with.
+    authorization: Option<HeaderValue>,
+}
+
 /// What became of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Became {
     /// Its first connection to this node has begun.
     Connected,
+    /// It is connected all the while, though others may have said that it is gone.
+    Still,
     /// Its last one has ended.
     Disconnected,
     /// The last one has ended with another node that died.
@@ -81,7 +91,7 @@ enum Became {
 impl Became {
     fn field(self) -> &'static str {
         match self {
-            Self::Connected => "last_connected",
+            Self::Connected | Self::Still => "last_connected",
             Self::Disconnected | Self::Lost => "last_disconnected",
         }
     }
@@ -130,10 +140,11 @@ impl UserStates {
     /// A connection of the user has begun.
     pub(super) fn came(&self, user: &Arc<str>, authorization: Option<HeaderValue>) {
         let mut connections = self.0.connections.lock();
-        let open = connections.entry(Arc::clone(user)).or_default();
-        *open += 1;
+        let here = connections.entry(Arc::clone(user)).or_default();
+        here.open += 1;
         // Queued while nobody else can count: so what is told is in the order of what happened.
-        if *open == 1 {
+        if here.open == 1 {
+            here.authorization.clone_from(&authorization);
             self.0.note(user, Became::Connected, authorization);
         }
     }
@@ -141,9 +152,9 @@ impl UserStates {
     /// A connection of the user has ended.
     pub(super) fn went(&self, user: &Arc<str>, authorization: Option<HeaderValue>) {
         let mut connections = self.0.connections.lock();
-        let Some(open) = connections.get_mut(user) else { return };
-        *open -= 1;
-        if *open == 0 {
+        let Some(here) = connections.get_mut(user) else { return };
+        here.open -= 1;
+        if here.open == 0 {
             connections.remove(user);
             self.0.note(user, Became::Disconnected, authorization);
         }
@@ -201,15 +212,22 @@ impl Inner {
                 elsewhere.is_first_here(user, update.authorization.as_ref(), &self.hurry).await
             }
             Became::Disconnected => elsewhere.was_last_here(user, &self.hurry).await,
-            Became::Lost => true,
+            Became::Still | Became::Lost => true,
         }
     }
 
-    /// Tells of users whose node died, again and again.
+    /// Tells of users whose node died, and of those whose node was taken for dead, again and again.
     async fn look_for_the_lost(self: &Arc<Self>) {
         let Some(elsewhere) = &self.elsewhere else { return };
         loop {
-            for (user, authorization) in elsewhere.lost().await {
+            let looked = elsewhere.look().await;
+            if looked.was_cut_off {
+                tracing::info!(site = self.site, "this node was cut off: its users are told again");
+                for (user, here) in &*self.connections.lock() {
+                    self.note(user, Became::Still, here.authorization.clone());
+                }
+            }
+            for (user, authorization) in looked.lost {
                 tracing::info!(site = self.site, user = &*user, "a user's node is gone");
                 self.note(&user, Became::Lost, authorization);
             }

@@ -236,3 +236,43 @@ async fn a_user_whose_node_died_is_told_with_its_own_authorization() {
     // Whoever ends does not wait for the next look.
     tokio::join!(one.settle(PATIENCE), other.settle(PATIENCE));
 }
+
+#[tokio::test]
+async fn two_nodes_that_come_at_once_to_a_store_without_answers_do_not_both_leave_it_to_the_other() {
+    let stub = Stub::start(|_| Answer::new(200, "")).await;
+    let shared = Shared::default();
+    let (one, other) = (shared.states(&stub), shared.states(&stub));
+    let ann = user("ann");
+    // Each is done, and neither knows.
+    shared.failures.store(2, Ordering::Relaxed);
+    one.came(&ann, None);
+    other.came(&ann, None);
+    stub.asked(1).await;
+    assert_eq!(told(&stub)[0], "ann: last_connected");
+    tokio::join!(one.settle(PATIENCE), other.settle(PATIENCE));
+}
+
+#[tokio::test]
+async fn users_of_a_node_that_was_cut_off_are_told_again_with_their_own_authorization() {
+    let stub = Stub::start(|_| Answer::new(200, "")).await;
+    let shared = Shared::default();
+    let (states, ann) = (shared.states(&stub), user("ann"));
+    states.came(&ann, Some(HeaderValue::from_static("Bearer 12345")));
+    states.came(&ann, Some(HeaderValue::from_static("Bearer 67890")));
+    states.came(&user("bob"), None);
+    states.went(&user("bob"), None);
+    stub.asked(3).await;
+    // Until all was answered: then one task looks, and no other is there.
+    while states.0.tasks.len() > 1 {
+        tokio::task::yield_now().await;
+    }
+    // Nobody looked for so long.
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(21)).await;
+    tokio::time::resume();
+    stub.asked(4).await;
+    assert_eq!(told(&stub)[3], "ann: last_connected");
+    assert_eq!(stub.requests()[3].header("authorization"), Some("Bearer 12345"));
+    states.settle(PATIENCE).await;
+    assert_eq!(told(&stub).len(), 4, "whoever is gone is not told of");
+}

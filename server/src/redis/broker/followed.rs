@@ -1,22 +1,20 @@
-//! What this node follows, as its broker sees it.
+//! The channels that this node follows, as its broker sees them.
 //!
-//! In: wishes, and how long channels keep things. Out: the channel of a topic, whether a pattern covers it, and whose keys
-//! are to be prolonged: a log that somebody follows is not forgotten.
+//! In: wishes, and how long channels keep things. Out: the channel of a topic, and whose keys are to be prolonged: a log
+//! that somebody follows is not forgotten.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokensocket_protocol::{Channel, Pattern};
+use tokensocket_protocol::Channel;
 
 use super::lasting::Lasting;
 use crate::timestamp::Timestamp;
 
-/// Channels by their topics, and patterns by their globs.
+/// Channels by their topics.
 #[derive(Default)]
 pub(super) struct Followed {
     channels: HashMap<Arc<str>, One>,
-    /// Several patterns may have one glob.
-    patterns: HashMap<Arc<str>, Vec<Pattern>>,
 }
 
 struct One {
@@ -42,34 +40,6 @@ impl Followed {
 
     pub(super) fn topics(&self) -> Vec<Arc<str>> {
         self.channels.keys().cloned().collect()
-    }
-
-    pub(super) fn globs(&self) -> Vec<Arc<str>> {
-        self.patterns.keys().cloned().collect()
-    }
-
-    pub(super) fn add_pattern(&mut self, glob: &Arc<str>, pattern: &Pattern) {
-        let patterns = self.patterns.entry(Arc::clone(glob)).or_default();
-        if !patterns.contains(pattern) {
-            patterns.push(pattern.clone());
-        }
-    }
-
-    /// Whether nobody needs the glob any more.
-    pub(super) fn remove_pattern(&mut self, glob: &str, pattern: &Pattern) -> bool {
-        let Some(patterns) = self.patterns.get_mut(glob) else { return false };
-        patterns.retain(|other| other != pattern);
-        let is_last = patterns.is_empty();
-        if is_last {
-            self.patterns.remove(glob);
-        }
-        is_last
-    }
-
-    pub(super) fn covers(&self, glob: &str, channel: &Channel) -> bool {
-        self.patterns
-            .get(glob)
-            .is_some_and(|patterns| patterns.iter().any(|pattern| pattern.covers(channel.as_str())))
     }
 
     /// Its keys were prolonged just now.

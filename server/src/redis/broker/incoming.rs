@@ -10,6 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::followed::Followed;
 use super::frame::Frame;
 use super::names;
+use super::patterns::Patterns;
 use crate::broker::{BrokerHandler, Gap, Publication};
 use crate::node_id::NodeId;
 use crate::redis::link::{Follower, Topic};
@@ -18,7 +19,10 @@ use crate::redis::link::{Follower, Topic};
 #[derive(Default)]
 pub(super) struct Incoming {
     node: OnceLock<Node>,
+    /// Held while the link is told, so that it hears wishes in the order in which they are noted here.
     followed: Mutex<Followed>,
+    /// A lock of its own: the link asks for it while it holds its own, for which whoever holds `followed` may wait.
+    patterns: Mutex<Patterns>,
 }
 
 struct Node {
@@ -35,6 +39,11 @@ impl Incoming {
 
     pub(super) fn followed(&self) -> MutexGuard<'_, Followed> {
         self.followed.lock()
+    }
+
+    /// For one look or one change: never held while the link is called.
+    pub(super) fn patterns(&self) -> MutexGuard<'_, Patterns> {
+        self.patterns.lock()
     }
 }
 
@@ -96,6 +105,6 @@ impl Follower for Incoming {
     }
 
     fn covers(&self, glob: &str, topic: &str) -> bool {
-        names::channel(topic).is_some_and(|channel| self.followed.lock().covers(glob, &channel))
+        names::channel(topic).is_some_and(|channel| self.patterns.lock().covers(glob, &channel))
     }
 }

@@ -15,6 +15,7 @@ mod incoming;
 mod lasting;
 mod names;
 mod outgoing;
+mod patterns;
 mod reading;
 
 use std::sync::{Arc, OnceLock, Weak};
@@ -51,6 +52,10 @@ pub(super) const SCRIPTS: &[&Script] = &[&PUBLISH, &HISTORY];
 /// | `appendonly yes`, `appendfsync everysec`, Redis' default with it | what its file lacks, up to two seconds; histories go on in new epochs | the same |
 /// | `appendonly no` | histories go on in new epochs | the same |
 /// | a replica takes over (Sentinel, cluster) | what it had not been sent; histories go on in new epochs | the same |
+///
+/// What is past its age, and which keys are still known, goes by the nodes' clocks, but never ahead of Redis' own: a node
+/// whose clock is ahead drops nothing early. One that is behind has what it publishes dropped early by so much: let
+/// clocks agree (NTP) to well within the ages and windows that are used.
 ///
 /// A new epoch tells everybody that something may be missing; it begins with the next call that is about the channel.
 /// Slots that move to another server of a cluster do that to their channels, too, though nothing is lost.
@@ -238,16 +243,16 @@ impl Broker for RedisBroker {
             Err(error) => return ready(Err(error)).boxed(),
         };
         let glob: Arc<str> = names::glob(&self.shared.link, pattern).into();
-        let mut followed = self.shared.incoming.followed();
-        followed.add_pattern(&glob, pattern);
+        let _in_order = self.shared.incoming.followed();
+        self.shared.incoming.patterns().add(&glob, pattern);
         noted(self.shared.link.follow(&Topic::Glob(glob), ticket))
     }
 
     fn unsubscribe_pattern(&self, pattern: &Pattern) -> BoxFuture<'static, Result<(), BrokerError>> {
         let Some(started) = self.shared.started.get() else { return ready(Ok(())).boxed() };
         let glob: Arc<str> = names::glob(&self.shared.link, pattern).into();
-        let mut followed = self.shared.incoming.followed();
-        if !followed.remove_pattern(&glob, pattern) {
+        let _in_order = self.shared.incoming.followed();
+        if !self.shared.incoming.patterns().remove(&glob, pattern) {
             return ready(Ok(())).boxed();
         }
         noted(self.shared.link.unfollow(&Topic::Glob(glob), &started.ticket))
@@ -272,10 +277,7 @@ impl Broker for RedisBroker {
 impl Drop for Common {
     fn drop(&mut self) {
         let Some(started) = self.started.get() else { return };
-        let (topics, globs) = {
-            let followed = self.incoming.followed();
-            (followed.topics(), followed.globs())
-        };
+        let (topics, globs) = (self.incoming.followed().topics(), self.incoming.patterns().globs());
         let topics = topics.into_iter().map(Topic::Name).chain(globs.into_iter().map(Topic::Glob));
         for topic in topics.chain(started.topics.iter().cloned()) {
             drop(self.link.unfollow(&topic, &started.ticket));

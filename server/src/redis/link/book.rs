@@ -37,7 +37,8 @@ pub(in crate::redis) trait Follower: Send + Sync + 'static {
     /// On these topics something may not have come; they are followed again.
     fn gap(&self, topics: Vec<Topic>);
 
-    /// Whether a topic is among those that were meant by a glob.
+    /// Whether a topic is among those that were meant by a glob. Asked under the link's locks: it may wait for no lock
+    /// that is held while the link is called.
     fn covers(&self, _glob: &str, _topic: &str) -> bool {
         true
     }

@@ -143,7 +143,7 @@ impl Link {
             response_limit: options.response_limit,
         });
         let lanes = (0..lanes).map(|_| Lane::begin(Arc::clone(&common))).collect();
-        let root = format!("{}:", options.prefix).into();
+        let root = root(&options.prefix, address.db).into();
         let engine = Engine {
             address: address.to_string(),
             is_alone: matches!(address.shape, Shape::Shards(_)),
@@ -361,6 +361,15 @@ async fn all(waiting: Vec<oneshot::Receiver<Result<(), LinkError>>>) -> Result<(
         told.await.unwrap_or_else(|_| Err(LinkError::Away("the connection was ended".to_owned())))?;
     }
     Ok(())
+}
+
+/// What all names of a database begin with. What is published reaches the followers of all databases: so another one has
+/// other names. No prefix has a slash.
+fn root(prefix: &str, database: i64) -> String {
+    match database {
+        0 => format!("{prefix}:"),
+        other => format!("{prefix}/{other}:"),
+    }
 }
 
 /// A name of keys may not have braces or anything else that means something.

@@ -59,7 +59,7 @@ impl Rosters {
         failed.is_none()
     }
 
-    async fn look_at(&self, shard: usize) -> Result<(), StoreError> {
+    pub(super) async fn look_at(&self, shard: usize) -> Result<(), StoreError> {
         let args = vec![self.node(), self.lease()];
         let is_leased = Answer::read(self.send(&scripts::RENEW, shard, args).await?)?;
         self.seen(shard, is_leased);

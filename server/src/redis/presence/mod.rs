@@ -42,8 +42,12 @@ const WORK: usize = 1_000;
 ///
 /// **Nodes.** A node holds a lease in each shard, 30 s by default, and renews it each third of that. Who is there by a node
 /// that does not is taken off by the next [`expire`](PresenceStore::expire) of another: within about ten seconds of
-/// its end. A node that was only cut off puts its members back when it returns; followers who were told that they left
+/// its end. After Redis was away for all, nobody is taken off until the nodes had a lease's time to say that they are there.
+/// A node that alone was cut off puts its members back when it returns; followers who were told that they left
 /// are not told that they are there again, though lists and counts say so.
+///
+/// **Lost answers.** A join or leave whose answer is lost fails with [`StoreError::Timeout`], and may have been done: whoever
+/// has to know does the opposite first. Who was taken off is answered again until the node has it.
 ///
 /// **What Redis loses** is put right by the nodes: after each lost connection, and whenever Redis has forgotten it, a node
 /// tells it again who is there. The cost is a copy of each membership in the node's memory.
@@ -63,6 +67,8 @@ struct Notes {
     here: HashMap<(Channel, Arc<str>), Here>,
     is_leased: bool,
     must_rejoin: bool,
+    /// The number of the last answer that came and said whom this node took off.
+    taken_off: u64,
 }
 
 /// Somebody who is there by this node.
@@ -122,7 +128,11 @@ impl Rosters {
     }
 
     fn send(&self, script: &'static Script, shard: usize, args: Vec<Bytes>) -> Calling {
-        Sending::new(script, self.shards.route(shard), args, Again::Safe).send(&self.link)
+        self.send_again(script, shard, args, Again::Safe)
+    }
+
+    fn send_again(&self, script: &'static Script, shard: usize, args: Vec<Bytes>, again: Again) -> Calling {
+        Sending::new(script, self.shards.route(shard), args, again).send(&self.link)
     }
 
     /// Notes something about the shard of a channel, and sends a script there.
@@ -131,6 +141,7 @@ impl Rosters {
         script: &'static Script,
         channel: &Channel,
         args: Vec<Bytes>,
+        again: Again,
         note: impl FnOnce(&mut Notes),
     ) -> Calling {
         let shard = self.shards.of(channel.as_str());
@@ -139,7 +150,7 @@ impl Rosters {
         };
         let mut notes = lane.notes();
         note(&mut notes);
-        self.send(script, shard, args)
+        self.send_again(script, shard, args, again)
     }
 
     /// What an answer says of this node's place in a shard.
@@ -153,20 +164,38 @@ impl Rosters {
         }
     }
 
+    fn expire_at(&self, shard: usize) -> Calling {
+        let known = self.lanes.get(shard).map_or(0, |lane| lane.notes().taken_off);
+        let args = vec![self.node(), text(&WORK.to_string()), text(&known.to_string())];
+        self.send(&scripts::EXPIRE, shard, args)
+    }
+
     fn expire_shard(self: &Arc<Self>, shard: usize) -> Outcome<Vec<(Channel, Member)>> {
-        let args = vec![self.node(), text(&WORK.to_string())];
-        let (rosters, first) = (Arc::clone(self), self.send(&scripts::EXPIRE, shard, args.clone()));
+        let (rosters, first) = (Arc::clone(self), self.expire_at(shard));
         async move {
-            let (mut left, mut calling) = (Vec::new(), first);
-            loop {
-                let mut answer = Answer::new(calling.await?)?;
-                let is_done: bool = answer.take()?;
-                left.extend(answer.take_list(left_by_channel)?);
-                if is_done {
-                    return Ok(left);
+            let (mut left, mut calling, mut last) = (Vec::new(), first, 0);
+            let state = loop {
+                let (state, number, mut more) = match calling.await.and_then(expired) {
+                    Ok(expired) => expired,
+                    // Those before are to be announced all the same.
+                    Err(_) if !left.is_empty() => break Expiry::Done,
+                    Err(error) => return Err(error.into()),
+                };
+                left.append(&mut more);
+                last = number.max(last);
+                if let Some(lane) = rosters.lanes.get(shard) {
+                    let mut notes = lane.notes();
+                    notes.taken_off = notes.taken_off.max(last);
                 }
-                calling = rosters.send(&scripts::EXPIRE, shard, args.clone());
+                if state != Expiry::More {
+                    break state;
+                }
+                calling = rosters.expire_at(shard);
+            };
+            if state == Expiry::Late {
+                rosters.look_at(shard).await?;
             }
+            Ok(left)
         }
         .boxed()
     }
@@ -193,7 +222,7 @@ impl PresenceStore for RedisPresenceStore {
         let mut args = vec![rosters.node(), text(&rosters.link.lease().as_millis().to_string())];
         args.extend(here.args(channel, &client));
         let place = (channel.clone(), client);
-        let calling = rosters.call(&scripts::JOIN, channel, args, |notes| {
+        let calling = rosters.call(&scripts::JOIN, channel, args, Again::Never, |notes| {
             notes.here.entry(place).or_insert(here);
         });
         let shard = rosters.shards.of(channel.as_str());
@@ -209,7 +238,7 @@ impl PresenceStore for RedisPresenceStore {
     fn leave(&self, channel: &Channel, client: &str, per_user: bool) -> Outcome<Change> {
         let args = vec![text(channel.as_str()), text(client), flag(per_user)];
         let place = (channel.clone(), Arc::from(client));
-        let calling = self.0.rosters.call(&scripts::LEAVE, channel, args, |notes| {
+        let calling = self.0.rosters.call(&scripts::LEAVE, channel, args, Again::Never, |notes| {
             notes.here.remove(&place);
         });
         async move {
@@ -225,7 +254,7 @@ impl PresenceStore for RedisPresenceStore {
         let after = after.map_or_else(Bytes::new, |after| format!("={after}").into());
         let limit = limit.min(usize::try_from(u32::MAX).unwrap_or(limit));
         let args = vec![text(channel.as_str()), after, text(&limit.to_string())];
-        let calling = self.0.rosters.call(&scripts::MEMBERS, channel, args, |_| {});
+        let calling = self.0.rosters.call(&scripts::MEMBERS, channel, args, Again::Safe, |_| {});
         async move {
             match calling.await? {
                 members @ Value::Array(_) => Ok(Answer::new(members)?.rest(member)?),
@@ -236,7 +265,8 @@ impl PresenceStore for RedisPresenceStore {
     }
 
     fn counts(&self, channel: &Channel) -> Outcome<Counts> {
-        let calling = self.0.rosters.call(&scripts::COUNTS, channel, vec![text(channel.as_str())], |_| {});
+        let args = vec![text(channel.as_str())];
+        let calling = self.0.rosters.call(&scripts::COUNTS, channel, args, Again::Safe, |_| {});
         async move {
             let (clients, users) = Answer::read(calling.await?)?;
             Ok(Counts { clients, users })
@@ -286,6 +316,27 @@ fn member(value: Value) -> Result<Member, LinkError> {
     let info = RawJson::from_text(info).map_err(|error| LinkError::Refused(error.to_string()))?;
     let user = user.strip_prefix('=').map(Arc::from);
     Ok(Member { client: client.into(), user, info, since: Timestamp(since) })
+}
+
+/// How it stands with those who are to be taken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expiry {
+    More,
+    Done,
+    /// This node's own lease had lapsed, so that it does not know whose had not.
+    Late,
+}
+
+/// How it stands, the number of the answer, and who left.
+fn expired(value: Value) -> Result<(Expiry, u64, Vec<(Channel, Member)>), LinkError> {
+    let mut answer = Answer::new(value)?;
+    let state = match answer.take::<u8>()? {
+        0 => Expiry::More,
+        1 => Expiry::Done,
+        _ => Expiry::Late,
+    };
+    let number = answer.take()?;
+    Ok((state, number, answer.take_list(left_by_channel)?))
 }
 
 fn left_by_channel(value: Value) -> Result<(Channel, Member), LinkError> {

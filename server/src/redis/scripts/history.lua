@@ -10,6 +10,10 @@ local age, around, now = tonumber(ARGV[3]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local since, limit, reverse = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11] == '1'
 local function whole(n) return string.format('%.0f', n) end
 
+-- A clock that is ahead of Redis' own makes nothing too old.
+local clock = redis.call('TIME')
+now = math.min(now, clock[1] * 1000 + math.floor(clock[2] / 1000))
+
 local last, bytes = 0, 0
 local line = redis.call('HMGET', KEYS[1], 'generation', 'epoch', 'last', 'bytes')
 if line[2] and line[1] == generation then
