@@ -4,8 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure is the test's result")]
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,8 @@ use tokensocket_server::{
     StoreError, Timestamp,
 };
 use tokensocket_tests::engine;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 /// For what happens at once on a machine that does nothing else.
@@ -351,6 +354,78 @@ async fn says_what_a_server_without_jetstream_cannot_do() {
     assert!(matches!(refused, Err(BrokerError::Unsupported(_))), "{refused:?}");
     let refused = one.broker.publish(with_key(publish("a", 1, None), "k")).await;
     assert!(matches!(refused, Err(BrokerError::Unsupported(_))), "{refused:?}");
+}
+
+/// What asks whether there is JetStream, and what nobody answers.
+const ASKED: &[u8] = b"$JS.API.INFO";
+const SILENT: &[u8] = b"$JS.API.NONE";
+
+/// The way to a server, on which JetStream does not answer while it `is_silent`.
+async fn way_to(server: SocketAddr, is_silent: Arc<AtomicBool>) -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let here = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (mut answers, mut asks) = TcpStream::connect(server).await.unwrap().into_split();
+            let (mut from, mut to) = client.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut answers, &mut to).await });
+            let is_silent = Arc::clone(&is_silent);
+            tokio::spawn(async move {
+                let mut bytes = Vec::new();
+                while from.read_buf(&mut bytes).await.is_ok_and(|count| count > 0) {
+                    let asked = bytes.windows(ASKED.len()).position(|part| part == ASKED);
+                    if let Some(place) = asked.filter(|_| is_silent.load(Ordering::Relaxed)) {
+                        bytes.splice(place..place + ASKED.len(), SILENT.iter().copied());
+                    }
+                    asks.write_all(&bytes).await.unwrap();
+                    bytes.clear();
+                }
+            });
+        }
+    });
+    here
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn jetstream_that_begins_late_is_found() {
+    let server = engine::Nats::start().await;
+    let is_silent = Arc::new(AtomicBool::new(true));
+    let way = way_to(server.address, Arc::clone(&is_silent)).await;
+    let options = NatsOptions::new().timeout(Duration::from_millis(500));
+    let node = Node::with(&format!("nats://{way}"), options).await;
+    let lacks = |node: &Node| node.nats.status().lacks.iter().any(|lack| lack.contains("JetStream"));
+    assert!(lacks(&node), "it does not answer yet");
+    let refused = node.publish("a", 1).await;
+    assert!(matches!(refused, Err(BrokerError::Unsupported(_))), "{refused:?}");
+    is_silent.store(false, Ordering::Relaxed);
+    until("JetStream", || !lacks(&node)).await;
+    assert_eq!(offset(&node.publish("a", 1).await.unwrap()), 1);
+    assert!(node.heard.gaps.lock().unwrap().is_empty(), "over the same connection");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_refused_publication_leaves_its_key_to_the_next_try() {
+    let server = engine::Nats::start().await;
+    let (one, two) = (
+        Node::with(&server.url(), NatsOptions::new().max_pending(10, 100)).await,
+        Node::new(&server.url()).await,
+    );
+    two.follow("a").await;
+    let long = |bytes: usize, key: &str| {
+        let message = RawJson::new(&"x".repeat(bytes)).unwrap();
+        with_key(Publish { message, ..publish("a", 0, None) }, key)
+    };
+    let refused = one.broker.publish(long(200, "busy")).await;
+    assert!(matches!(refused, Err(BrokerError::Store(StoreError::Overloaded))), "{refused:?}");
+    let refused = two.broker.publish(long(2 << 20, "large")).await;
+    assert!(matches!(refused, Err(BrokerError::Store(StoreError::TooLarge { .. }))), "{refused:?}");
+    for (n, key) in [(1, "busy"), (2, "large")] {
+        let published = two.broker.publish(with_key(publish("a", n, None), key)).await.unwrap();
+        assert!(!published.duplicate, "{key}: it was not published before");
+        let published = one.broker.publish(with_key(publish("a", n, None), key)).await.unwrap();
+        assert!(published.duplicate, "{key}: now it was");
+    }
+    assert_eq!(numbers(&two.came(2).await), [1, 2]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

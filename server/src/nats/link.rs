@@ -8,17 +8,16 @@
 //! In: an address, requests. Out: answers, or what is known of what was asked. The client connects again by itself and
 //! would keep what it is given meanwhile; here nothing is given to it while it is away. Knows nothing of channels.
 
+mod abilities;
 mod address;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::context::{Context, ContextBuilder};
-use async_nats::jetstream::response::Response;
 use async_nats::{Client, ConnectOptions, Event, HeaderMap, Message, Request, connection};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use serde::de::IgnoredAny;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
@@ -26,19 +25,11 @@ use tokio::task::AbortHandle;
 use super::error::{LinkError, NatsError};
 use super::options::{Credentials, NatsOptions};
 use crate::engine::EngineStatus;
+use abilities::{Abilities, NO_JETSTREAM, look, seek};
 use address::Address;
 
 /// How often is looked how it stands, beside when the client says that something changed.
 const LOOK: Duration = Duration::from_millis(500);
-/// The oldest server that has what is used here.
-const OLDEST: (i64, i64, i64) = (2, 9, 0);
-/// The oldest server that checks the condition of an append and appends in one step, also where streams are replicated.
-const STRICT: (i64, i64, i64) = (2, 10, 0);
-/// What an older server is said not to have.
-const NOT_STRICT: &str = "NATS before 2.10 may let two nodes through that append on the same condition at the same moment: each such append is looked at again, which costs a round trip where several channels are busy";
-/// What a server without JetStream is said not to have.
-pub(super) const NO_JETSTREAM: &str = "no JetStream on this NATS server, which keeps histories, device queues, tokens, presence and idempotency keys: start it with `-js` or a `jetstream` block";
-
 /// How the connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Standing {
@@ -48,16 +39,6 @@ pub(super) struct Standing {
     /// How often messages came faster than they were taken, so that some are lost.
     pub(super) overruns: u64,
     since: Instant,
-}
-
-/// What the connected server can do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Abilities {
-    version: Option<String>,
-    jetstream: bool,
-    /// Conditions of appends are checked and the append done in one step.
-    strict: bool,
-    lacks: Vec<String>,
 }
 
 /// A connection, for as long as somebody holds it.
@@ -114,14 +95,16 @@ impl Link {
         for lack in &abilities.lock().lacks {
             tracing::warn!(address = shown, "{lack}");
         }
-        let supervisor = tokio::spawn(supervise(Supervised {
+        let seeking = seek(client.clone(), jetstream.clone(), Arc::clone(&abilities), shown.clone());
+        let supervising = supervise(Supervised {
             client: client.clone(),
             jetstream: jetstream.clone(),
             stand,
             abilities: Arc::clone(&abilities),
             events,
             address: shown.clone(),
-        }));
+        });
+        let supervisor = tokio::spawn(async move { tokio::join!(seeking, supervising) });
         let nobody = format!("{}.=nobody", super::names::token(&options.prefix));
         let supervisor = supervisor.abort_handle();
         Ok(Arc::new(Self {
@@ -163,6 +146,11 @@ impl Link {
 
     pub(super) fn is_there(&self) -> bool {
         self.standing.borrow().is_there
+    }
+
+    /// How often a server was connected to, as the client counts it: the standing may be late by a moment.
+    pub(super) fn connects(&self) -> u64 {
+        self.client.statistics().connects.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Waits until there is a connection.
@@ -297,37 +285,6 @@ fn delay(attempts: usize) -> Duration {
     let doublings = u32::try_from(doublings).unwrap_or(u32::MAX).min(6);
     let full = Duration::from_millis(100).saturating_mul(1 << doublings).min(Duration::from_secs(5));
     full.mul_f64(0.5 + rand::random::<f64>() / 2.0)
-}
-
-async fn look(client: &Client, jetstream: &Context) -> Abilities {
-    let mut abilities = Abilities { version: Some(client.server_info().version), ..Abilities::default() };
-    if client.is_server_compatible(OLDEST.0, OLDEST.1, OLDEST.2) {
-        abilities.strict = client.is_server_compatible(STRICT.0, STRICT.1, STRICT.2);
-        abilities.jetstream = has_jetstream(jetstream).await;
-        if !abilities.jetstream {
-            abilities.lacks.push(NO_JETSTREAM.to_owned());
-        } else if !abilities.strict {
-            abilities.lacks.push(NOT_STRICT.to_owned());
-        }
-    } else {
-        abilities.lacks.push("JetStream of NATS 2.9 or later is needed: no histories, device queues, tokens, presence and idempotency keys".to_owned());
-    }
-    abilities
-}
-
-/// Whether it has JetStream for this account, or another server of its cluster has.
-async fn has_jetstream(jetstream: &Context) -> bool {
-    match jetstream.request("INFO", &()).await {
-        Ok(Response::<IgnoredAny>::Ok(_)) => true,
-        Ok(Response::Err { error }) => {
-            tracing::debug!(%error, "JetStream is not enabled");
-            false
-        }
-        Err(error) => {
-            tracing::debug!(%error, "JetStream does not answer");
-            false
-        }
-    }
 }
 
 struct Supervised {

@@ -2,10 +2,14 @@
 //!
 //! ```text
 //!                ┌─▶ broker    publications by subjects, histories by a stream
-//! Nats ─▶ link ──┼─▶ tokens    a bucket
-//!                ├─▶ presence  a bucket
-//!                └─▶ devices   a stream
+//! Nats ─▶ link ──┼─▶ tokens    a stream in NATS' memory, a subject for each
+//!                ├─▶ presence  ┐ replica: a stream of calls, which every node
+//!                └─▶ devices   ┘ applies to the same state machine as in memory
 //! ```
+//!
+//! Presence and queues are no buckets, since one order of all calls is what makes each of their answers the same for
+//! everybody, and a bucket cannot delete on a condition. Histories share streams, since a broker does not know which
+//! patterns of channels there are.
 //!
 //! In: what [`Broker`] and the stores are asked. Out: the same, shared with every node that is connected to the same
 //! servers and names the same prefix and namespace. Knows no socket.

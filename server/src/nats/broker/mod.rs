@@ -46,7 +46,7 @@ use frame::{AROUND_BATCH, Entry, EntryKey, ToNodes};
 use histories::{Histories, Reading, Waiting};
 use keys::Keys;
 use outbox::{Outbox, Said};
-use pending::Pending;
+use pending::{Pending, Place};
 use receiver::Receiver;
 
 /// The subject of all nodes, and of this one.
@@ -143,15 +143,29 @@ impl Shared {
 
     /// Says something that is not kept, and resolves when the server has it.
     fn say(&self, subject: String, said: Said) -> BoxFuture<'static, Result<(), BrokerError>> {
+        match self.begin(&said) {
+            Ok(place) => self.say_from(place, subject, said).boxed(),
+            Err(error) => ready(Err(error)).boxed(),
+        }
+    }
+
+    /// Takes a place for something that is to be said.
+    fn begin(&self, said: &Said) -> Result<Place, BrokerError> {
         let size = said.len();
         let limit = self.link.client().max_payload().saturating_sub(AROUND_BATCH);
         if size > limit {
-            return ready(Err(StoreError::TooLarge { bytes: size, limit }.into())).boxed();
+            return Err(StoreError::TooLarge { bytes: size, limit }.into());
         }
-        match self.pending.begin(size, self.link.is_there()) {
-            Ok(place) => self.outbox.say(subject, said, place).map(|outcome| outcome.map_err(unkept)).boxed(),
-            Err(error) => ready(Err(error)).boxed(),
-        }
+        self.pending.begin(size, self.link.is_there())
+    }
+
+    fn say_from(
+        &self,
+        place: Place,
+        subject: String,
+        said: Said,
+    ) -> impl Future<Output = Result<(), BrokerError>> + Send + use<> {
+        self.outbox.say(subject, said, place).map(|outcome| outcome.map_err(unkept))
     }
 
     /// A publication that nothing is kept of.
@@ -167,12 +181,18 @@ impl Shared {
         if let Err(error) = self.link.jetstream() {
             return ready(Err(error.into())).boxed();
         }
+        let said = Said::Publication(message);
+        // Before its key is taken: one that is refused is to be published when it is tried again.
+        let place = match self.begin(&said) {
+            Ok(place) => place,
+            Err(error) => return ready(Err(error)).boxed(),
+        };
         // Not to be left half done by a caller who gives up.
         let (told, outcome) = oneshot::channel();
         let all = Arc::downgrade(self);
         self.spawn(async move {
             let Some(all) = all.upgrade() else { return };
-            let _ = told.send(all.publish_once(channel, message, &key, at).await);
+            let _ = told.send(all.publish_once(channel, said, place, &entry_key(&key, at), at).await);
         });
         outcome.map(|outcome| outcome.unwrap_or(Err(LinkError::Unknown.into()))).boxed()
     }
@@ -180,19 +200,20 @@ impl Shared {
     async fn publish_once(
         &self,
         channel: Channel,
-        message: RawJson,
-        key: &Key,
+        said: Said,
+        place: Place,
+        key: &EntryKey,
         at: Timestamp,
     ) -> Result<Published, BrokerError> {
-        let key = entry_key(key, at);
-        if !self.keys.take(&channel, &key, at).await? {
+        if !self.keys.take(&channel, key, at).await? {
             return Ok(Published { position: None, duplicate: true });
         }
-        let said = self.say(self.live(&channel), Said::Publication(message)).await;
-        if matches!(said, Err(BrokerError::Unavailable(_) | BrokerError::TooMany(_))) {
-            self.keys.give_back(&channel, &key).await;
+        let outcome = self.say_from(place, self.live(&channel), said).await;
+        // Of what may be published the key stays taken.
+        if matches!(&outcome, Err(error) if !matches!(error, BrokerError::Store(StoreError::Timeout))) {
+            self.keys.give_back(&channel, key).await;
         }
-        said.map(|()| Published::default())
+        outcome.map(|()| Published::default())
     }
 
     /// A publication that is kept.

@@ -102,14 +102,19 @@ impl Outbox {
             if waits {
                 link.returned().await;
             }
+            let connects = link.connects();
             let group = send(&link, origin, &mut number, group).await;
             let link = Arc::clone(&link);
             open.push(async move {
                 if group.is_empty() {
                     return;
                 }
-                // Sent they are: without an answer nobody knows what became of them.
-                let outcome = link.settled().await.map_err(|_| LinkError::Unknown);
+                // Given to the client they are: without an answer nobody knows what became of them. Nor with one that
+                // came over another connection, since what the client had not sent went with the first.
+                let outcome = match link.settled().await {
+                    Ok(()) if link.connects() == connects => Ok(()),
+                    _ => Err(LinkError::Unknown),
+                };
                 for (told, place) in group {
                     let _ = told.send(outcome.clone());
                     drop(place);

@@ -300,7 +300,7 @@ impl<M: Machine> Driver<M> {
                 (empty.place, empty.era) = (extent.first - 1, rand::random::<u32>().into());
                 let text =
                     serde_json::to_vec(&empty.image()).map_err(|error| Broken::Content(error.to_string()))?;
-                self.streams.keep(empty.place, empty.era, text.into()).await?;
+                self.streams.keep_over(revision, empty.place, empty.era, text.into()).await?;
                 is_lost = true;
             }
             // Else another image was kept meanwhile, and then the log purged.
@@ -312,7 +312,7 @@ impl<M: Machine> Driver<M> {
     fn replace(&mut self, ledger: Ledger<M>) -> Ledger<M> {
         self.since = 0;
         if self.keeping.take().is_some() {
-            self.shared.enter(&Entry::Failed, Waiting::Nobody);
+            self.shared.enter_surely(&Entry::Failed);
         }
         let (before, passed) = {
             let mut state = self.shared.state.lock();
@@ -416,6 +416,8 @@ impl<M: Machine> Driver<M> {
                 tracing::warn!("this node was taken for dead: it says again what it holds");
                 state.line.begin_again(rand::random(), texts(claims));
                 self.must_send_again = true;
+                // Another node may make an image now.
+                self.keeping = None;
             }
         }
         self.since += payload.len() as u64;
@@ -503,6 +505,8 @@ impl<M: Machine> Driver<M> {
         }
         state.line.succeed(rand::random());
         drop(state);
+        // Another node may make an image once this instance is followed upon.
+        self.keeping = None;
         for (batch, error) in refused {
             for waiting in batch {
                 waiting.fail(&error);
@@ -564,7 +568,7 @@ impl<M: Machine> Driver<M> {
                 Entry::Failed
             }
         };
-        self.shared.enter(&entry, Waiting::Nobody);
+        self.shared.enter_surely(&entry);
     }
 }
 

@@ -242,6 +242,17 @@ impl<M: Machine> Shared<M> {
         self.wake.notify_one();
     }
 
+    /// Puts something in line that other nodes wait for, however much is there, also while nothing can be done.
+    fn enter_surely(&self, entry: &Entry<M::Command>) {
+        match serde_json::to_vec(entry) {
+            Ok(text) => {
+                self.state.lock().line.push(&text, Waiting::Nobody);
+                self.wake.notify_one();
+            }
+            Err(error) => tracing::error!(%error, "an entry cannot be written"),
+        }
+    }
+
     fn admit(&self, state: &State<M>, bytes: usize) -> Result<(), StoreError> {
         let (mut calls, mut most) = (self.max_pending, self.max_pending_bytes);
         if let Some(error) = &state.refusing {

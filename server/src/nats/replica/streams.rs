@@ -47,6 +47,13 @@ struct Latest {
     sum: String,
 }
 
+impl Latest {
+    /// Whether an image that goes up to `place` in that era may take its place. One that was made slowly may be older.
+    fn yields_to(&self, place: u64, era: u64) -> bool {
+        self.era == era && self.place < place
+    }
+}
+
 /// An image, and the place in the log up to which it goes.
 pub(super) struct Found {
     /// Of what says which image is the latest.
@@ -257,10 +264,28 @@ impl Streams {
         Ok(is_whole.then(|| text.freeze()))
     }
 
-    /// Keeps an image that goes up to `place`, and has the log forget what it holds. Fails when another image was kept
-    /// meanwhile.
+    /// Keeps an image that goes up to `place`, and has the log forget what it holds. Fails when there is one that goes as
+    /// far, or of another era, or when another is kept meanwhile.
     pub(super) async fn keep(&self, place: u64, era: u64, text: Bytes) -> Result<(), LinkError> {
-        let before = self.revision().await?;
+        let before = match self.latest().await? {
+            Some((_, latest)) if !latest.yields_to(place, era) => {
+                return Err(LinkError::Answer("another node has kept a later image".to_owned()));
+            }
+            Some((revision, _)) => revision,
+            None => 0,
+        };
+        self.keep_over(before, place, era, text).await
+    }
+
+    /// Keeps an image in place of the one of revision `before`, whatever that is; 0: there is none. Fails when another is
+    /// the latest.
+    pub(super) async fn keep_over(
+        &self,
+        before: u64,
+        place: u64,
+        era: u64,
+        text: Bytes,
+    ) -> Result<(), LinkError> {
         let part = self.link.client().max_payload().saturating_sub(super::HEAD).clamp(1024, 512 << 10);
         let id = format!("{:016x}", rand::random::<u64>());
         let count = text.len().div_ceil(part);
@@ -376,5 +401,19 @@ impl Feed {
     /// Whether the server has not even said that it has nothing to say.
     pub(super) fn is_silent(&self) -> bool {
         self.heard.elapsed() > SILENCE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_yields_to_a_later_one_of_its_era_alone() {
+        let latest = Latest { place: 500, era: 7, id: String::new(), parts: 1, bytes: 0, sum: String::new() };
+        assert!(latest.yields_to(501, 7));
+        assert!(!latest.yields_to(500, 7), "it goes as far");
+        assert!(!latest.yields_to(100, 7), "it was made before and kept late");
+        assert!(!latest.yields_to(501, 8), "of another run of the log");
     }
 }
