@@ -62,7 +62,8 @@ impl Readiness {
         let status = self.engine.as_ref()?.status();
         let away = Duration::from_secs(status.away?.as_secs());
         let away = humantime::format_duration(away);
-        Some(format!("{} at {} has not been reached for {away}", status.name, status.address))
+        // Anybody may ask, and where it is is nobody's business.
+        Some(format!("{} has not been reached for {away}", status.name))
     }
 
     fn respond(&self) -> Response {

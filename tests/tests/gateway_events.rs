@@ -13,6 +13,7 @@ use tokensocket_tests::http::{self, Answer};
 use tokensocket_tests::node::listen;
 use tokensocket_tests::scenarios;
 use tokensocket_tests::wire::Client;
+use tokio_tungstenite::tungstenite::Message;
 use warp::http::{Response, StatusCode};
 use warp::reply::{self, Reply};
 use warp::{Filter, path};
@@ -242,6 +243,38 @@ async fn events_are_passed_on_and_what_is_answered_comes_back() {
     let mut client = connect(&other, "/newsite/events?token=user_8").await;
     client.send(json!({ "event": "who:am:i" })).await;
     client.expect(json!({ "event": "you:are", "data": ["8", null, true] })).await;
+}
+
+#[tokio::test]
+async fn what_a_client_says_before_it_leaves_is_passed_on() {
+    let (seen, mut passed) = tokio::sync::mpsc::unbounded_channel();
+    let (listener, address) = listen().await;
+    let taken = warp::post().and(path("passed")).and(warp::body::json()).then(move |passed: Value| {
+        let seen = seen.clone();
+        async move {
+            // The client is gone by then.
+            tokio::time::sleep(LATER).await;
+            let _ = seen.send(passed["message"]["n"].clone());
+            StatusCode::NO_CONTENT
+        }
+    });
+    tokio::spawn(warp::serve(taken).incoming(listener).run());
+    let gateway = passing(address, application().await, "").await;
+    for n in 0..20 {
+        let mut client = connect(&gateway, "/newsite/events?token=user_8").await;
+        client.send(json!({ "event": "order:placed", "n": n })).await;
+        client.send_frame(Message::Close(None)).await;
+    }
+    let all = async {
+        let mut all = Vec::new();
+        while all.len() < 20 {
+            all.push(passed.recv().await.unwrap().as_u64().unwrap());
+        }
+        all.sort_unstable();
+        all
+    };
+    let all = tokensocket_tests::limit::within("all events", all).await;
+    assert_eq!(all, (0..20).collect::<Vec<_>>());
 }
 
 #[tokio::test]

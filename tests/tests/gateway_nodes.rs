@@ -10,9 +10,14 @@ use tokensocket_tests::gateway::{Gateway, sites, tokensocket};
 use tokensocket_tests::http;
 use tokensocket_tests::limit::{until, within};
 use tokensocket_tests::native::{Events, connected};
-use tokensocket_tests::packets::Packets;
+use tokensocket_tests::node::listen;
+use tokensocket_tests::packets::{Came, Packets};
 use tokensocket_tests::scenarios::run;
 use tokensocket_tests::site::{Asked, Orders, Site};
+use warp::{Filter, Reply};
+
+/// A site's own token, which looks like one of a gateway's.
+const OWN: &str = "3f2b8f4e-6d1c-4a57-9c3e-0b5d7a9e1f24";
 
 /// The same tests for each engine.
 macro_rules! of_each_engine {
@@ -46,6 +51,7 @@ of_each_engine! {
     a_user_is_connected_until_it_is_on_no_gateway_any_more
     the_users_of_a_gateway_that_died_are_disconnected_by_another
     a_gateway_says_that_its_engine_is_away
+    clients_with_a_token_come_again_while_the_engine_is_away
     check_tries_the_engine_when_it_is_asked_to
 }
 
@@ -224,7 +230,9 @@ async fn a_gateway_says_that_its_engine_is_away(kind: Kind) {
     two.engine.stop().await;
     let away = async { while readiness(&two.one).await.status != 503 {} };
     within("the gateway to notice", away).await;
-    assert!(readiness(&two.one).await.body.contains("has not been reached for"));
+    let said = readiness(&two.one).await.body;
+    assert!(said.contains(" has not been reached for "), "{said}");
+    assert!(!said.contains("://") && !said.contains("127.0.0.1"), "anybody may ask: {said}");
     assert_eq!(http::get(two.one.address, "/healthcheck").await.body, "ok", "it lives");
     let body = json!({ "rooms": ["user_8"], "event": "e", "args": [] });
     let refused = two.one.post("/send?site=newsite&apiKey=54321", &body).await;
@@ -234,6 +242,60 @@ async fn a_gateway_says_that_its_engine_is_away(kind: Kind) {
     within("the engine to be back", back).await;
     let sends = async { while two.one.post("/send?site=newsite&apiKey=54321", &body).await.status != 200 {} };
     within("it to be sent", sends).await;
+}
+
+async fn clients_with_a_token_come_again_while_the_engine_is_away(kind: Kind) {
+    let mut engine = Engine::start(kind, Settings::new().keep(Keep::Always)).await;
+    let site = warp::path("rooms").and(warp::header::optional("authorization"));
+    let site = site.map(|token: Option<String>| match token {
+        Some(token) if token.ends_with(OWN) => warp::reply::json(&["user_9"]).into_response(),
+        _ => warp::http::StatusCode::UNAUTHORIZED.into_response(),
+    });
+    let (listener, application) = listen().await;
+    tokio::spawn(warp::serve(site).incoming(listener).run());
+    let configuration = format!(
+        "broker: \"{}\"\nsites:\n  newsite:\n    apiKey: 54321\n    events: true\n    userRoomPrefix: user_\n    \
+         authUrl: http://{application}/rooms\n  default:\n    apiKey: 54321\n",
+        engine.url()
+    );
+    let arguments = ["--config", "tokensocket.yml"];
+    let gateway = Gateway::start_with(&[("tokensocket.yml", &configuration)], &arguments, &[]).await;
+    let issue = async |site: &str| {
+        let path = format!("/api/v1/tokens?site={site}&apiKey=54321");
+        let issued = gateway.post(&path, &json!({ "user": "8" })).await;
+        issued.json()["token"].as_str().unwrap().to_owned()
+    };
+    let (token, other) = (issue("newsite").await, issue("default").await);
+    engine.stop().await;
+    let away = async { while http::get(gateway.address, "/readiness").await.status != 503 {} };
+    within("the gateway to notice", away).await;
+    // No word, which would be the last one: a client that loses its connection comes again by itself.
+    for (namespace, token) in [("/newsite", &token), ("/default", &other), ("", &other)] {
+        for protocol in [3, 4] {
+            let mut client = Packets::open(gateway.address, protocol, &format!("&token={token}")).await;
+            // Those of version 2 are in the root without a word.
+            match (namespace, protocol) {
+                ("", 3) => {}
+                (_, 3) => client.say(&format!("40{namespace}?token={token},")).await,
+                _ => client.say(&format!("40{namespace},")).await,
+            }
+            assert_eq!(client.next().await, Came::End, "{namespace} {protocol}");
+        }
+    }
+    let upgrade = [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let events = async |token: &str| {
+        let path = format!("/newsite/events?token={token}");
+        http::request(gateway.address, hyper::Method::GET, &path, &upgrade).await.status
+    };
+    assert_eq!(events(&token).await, 500, "it may be good");
+    // The site knows its own, which only look like ours.
+    assert_eq!(events(OWN).await, 101);
+    gateway.visit("newsite", OWN).await.unwrap();
 }
 
 async fn check_tries_the_engine_when_it_is_asked_to(kind: Kind) {

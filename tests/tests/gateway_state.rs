@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at what it does not expect")]
 
-use tokensocket_tests::gateway::{Gateway, sites};
+use tokensocket_tests::gateway::{Gateway, Visitor, sites};
 use tokensocket_tests::limit::until;
 use tokensocket_tests::site::{Asked, Orders, Site};
 
@@ -75,4 +75,27 @@ async fn a_site_that_does_not_listen_keeps_nobody_out() {
         gateway.send("newsite", "54321", &[&rooms[0]], "e", serde_json::json!([n])).await;
         assert_eq!(visitor.event().await, serde_json::json!(["e", n]));
     }
+}
+
+#[tokio::test]
+async fn no_users_name_leads_to_another_address() {
+    let site = Site::start().await;
+    let gateway = Gateway::start(&format!(
+        "sites:\n  open:\n    apiKey: 54321\n    open: true\n    updateUserUrl: {}/users/:id\n",
+        site.url()
+    ))
+    .await;
+    for user in ["..", ".", "%2e%2e", "...", "ann"] {
+        let query = format!("&user={user}");
+        drop(Visitor::connect(gateway.address, "open", "", &query).await.unwrap());
+    }
+    let paths = || site.all().into_iter().map(|asked| asked.path).collect::<Vec<_>>();
+    // "%2e%2e" is ".." by the time that it is read.
+    until("the site to hear of all others", || {
+        ["/users/...", "/users/ann"]
+            .iter()
+            .all(|user| paths().iter().filter(|path| *path == user).count() == 2)
+    })
+    .await;
+    assert_eq!(paths().len(), 4, "{:?}", paths());
 }

@@ -112,6 +112,36 @@ async fn an_old_client_spends_its_token_on_the_namespace_it_means() {
 }
 
 #[tokio::test]
+async fn who_was_sent_away_does_not_come_back_with_a_used_token() {
+    let site = Site::start().await;
+    let gateway = Gateway::start(&newsite(&site)).await;
+    let body = json!({ "user": "8" });
+    let issued = gateway.post("/api/v1/tokens?site=newsite&apiKey=54321", &body).await.json();
+    let token = issued["token"].as_str().unwrap();
+    let mut client = Packets::join(gateway.address, 4, "/newsite", &format!("token={token}")).await;
+    // Its other namespace keeps the connection.
+    client.say("40/,").await;
+    assert!(client.text().await.starts_with("40{"));
+    assert!(client.text().await.starts_with("42[\"_settings\""));
+    let sockets = async || {
+        let answer = http::get(gateway.address, "/api/v1/sockets?apiKey=54321").await;
+        answer.json()["items"].as_array().unwrap().clone()
+    };
+    let all: Vec<_> = sockets().await.iter().map(|socket| socket["socket"].clone()).collect();
+    assert_eq!(all.len(), 2);
+    let ended =
+        gateway.post("/api/v1/disconnect?site=newsite&apiKey=54321", &json!({ "sockets": [all[0]] })).await;
+    assert_eq!(ended.status, 200, "{}", ended.body);
+    let left = client.text().await;
+    assert!(left.starts_with("41"), "{left}");
+    let namespace = if left.contains("newsite") { "/newsite," } else { "" };
+    client.say(&format!("40{namespace}")).await;
+    let again = client.text().await;
+    assert!(again.starts_with(&format!("44{namespace}")), "{again}");
+    assert_eq!(sockets().await.len(), 1, "its other namespace is another matter");
+}
+
+#[tokio::test]
 async fn a_site_may_say_what_others_may_know_of_its_users() {
     let site = Site::start().await;
     let gateway = Gateway::start(&newsite(&site)).await;

@@ -3,6 +3,7 @@
 //! In: a section of a file, or variables. Out: a [`SiteConfig`] that can be served, or what is wrong with it.
 
 mod jwt;
+mod origin;
 pub(crate) mod public_key;
 mod reading;
 mod secret;

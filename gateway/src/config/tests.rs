@@ -185,6 +185,16 @@ fn every_mistake_has_its_line_and_what_to_write_instead() {
             "not a public key",
         ),
         ("newsite:\n  apiKey: x\n  maxConnections: 0\n", 3, "from 1 on"),
+        ("newsite:\n  apiKey: x\n  allowOrigins: [www.example.com]\n", 3, "write `https://www.example.com`"),
+        ("newsite:\n  apiKey: x\n  allowOrigins: https://a.test/page\n", 3, "write `https://a.test`"),
+        (
+            "newsite:\n  apiKey: x\n  allowOrigins: ['https://b.test', 'HTTPS://A.test']\n",
+            3,
+            "write `https://a.test`",
+        ),
+        ("newsite:\n  apiKey: x\n  allowOrigins: ['https://a.test:443']\n", 3, "write `https://a.test`"),
+        ("newsite:\n  apiKey: x\n  allowOrigins: ['*']\n", 3, "leave `allowOrigins` out"),
+        ("newsite:\n  apiKey: x\n  allowOrigins: ['https://*.a.test']\n", 3, "name each"),
         ("newsite:\n  apiKey: x\n  eventsPath: live\n", 3, "write it as /live"),
         ("newsite:\n  apiKey: x\n  eventsPath: /sockets/x\n", 3, "eventsPath: /live"),
         ("newsite:\n  apiKey: x\n  passthroughUrl: a.test/events\n", 3, "did you mean http://a.test/events?"),
@@ -201,6 +211,20 @@ fn every_mistake_has_its_line_and_what_to_write_instead() {
         assert!(told, "{text}{mistakes:#?}");
         assert!(mistakes.iter().all(|(_, told)| told.contains('\n')), "{mistakes:?}");
     }
+}
+
+#[test]
+fn origins_are_taken_as_browsers_name_them() {
+    let origins =
+        "['https://a.test', 'http://localhost:3000/', 'http://[::1]:80', 'capacitor://localhost', 'null']";
+    let text = format!(
+        "newsite:\n  authUrl: http://a/b\n  apiKey: x\n  allowOrigins: {}\n",
+        origins.replace(":80'", ":81'")
+    );
+    let settings = Given::new(&[("sites.yml", &text)], &[]).settings(&["sites.yml"]);
+    let expected =
+        ["https://a.test", "http://localhost:3000", "http://[::1]:81", "capacitor://localhost", "null"];
+    assert_eq!(settings.sites[0].allow_origins, expected);
 }
 
 #[test]

@@ -131,7 +131,15 @@ pub(super) fn events(config: &SiteConfig, door: &Arc<Door>) -> EventOptions {
             let authorize: Authorize =
                 if same_site(url) { Arc::new(identity::authorization) } else { Arc::new(|_| None) };
             let passthrough = Arc::new(Passthrough::new(client.clone(), url.clone(), authorize));
-            options.on_event(move |message, socket| Arc::clone(&passthrough).pass(message, socket))
+            let tasks = door.passing().clone();
+            options.on_event(move |message, socket| {
+                let (passthrough, tasks) = (Arc::clone(&passthrough), tasks.clone());
+                async move {
+                    // A client that closes is done with it, and the site is not. While its client is there, it counts as
+                    // the client's.
+                    let _ = tasks.spawn(passthrough.pass(message, socket)).await;
+                }
+            })
         }
         None => options,
     };

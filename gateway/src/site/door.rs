@@ -5,9 +5,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokensocket_server::{Identity, PresenceStore, Socket};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 use super::auth_url::{self, AuthClient, Member};
 use super::client::{ClientError, SiteClient};
@@ -40,6 +43,8 @@ pub(super) struct Door {
     client: SiteClient,
     now: ArcSwap<Now>,
     pub(super) states: UserStates,
+    /// Events that the site is being given.
+    passing: TaskTracker,
     /// How many connections there are.
     inside: AtomicUsize,
 }
@@ -69,23 +74,39 @@ impl Door {
         before: Option<&Self>,
         users: Option<Box<dyn PresenceStore>>,
     ) -> Result<Self, DoorError> {
-        let (client, states) = if let Some(before) = before {
+        let (client, states, passing) = if let Some(before) = before {
             if config.asks_by_https() {
                 before.client.become_secure()?;
             }
-            (before.client.clone(), before.states.clone())
+            (before.client.clone(), before.states.clone(), before.passing.clone())
         } else {
             let client = SiteClient::new(config.asks_by_https())?;
             let elsewhere = users.map(Elsewhere::new).transpose()?;
-            (client.clone(), UserStates::new(&config.name, client, elsewhere))
+            (client.clone(), UserStates::new(&config.name, client, elsewhere), TaskTracker::new())
         };
         let now = Now::new(&client, config, None)?;
-        Ok(Self { client, now: ArcSwap::from_pointee(now), states, inside: AtomicUsize::new(0) })
+        Ok(Self { client, now: ArcSwap::from_pointee(now), states, passing, inside: AtomicUsize::new(0) })
     }
 
     /// Has the site told of its users where it is configured now.
     pub(super) fn open(&self) {
         self.states.tell_at(self.config().update_user_url.as_deref());
+    }
+
+    /// Where events are passed on: their clients need not wait for that.
+    pub(super) fn passing(&self) -> &TaskTracker {
+        &self.passing
+    }
+
+    /// Waits until all events are passed on, at most so long.
+    pub(super) async fn passes_on(&self, limit: Duration) {
+        self.passing.close();
+        if timeout(limit, self.passing.wait()).await.is_err() {
+            tracing::warn!(
+                site = self.config().name,
+                "a site takes its last events too slowly: some are lost"
+            );
+        }
     }
 
     /// The client for everything that this site answers.
@@ -161,7 +182,7 @@ impl Door {
         let one_more = |inside: usize| (inside < most).then_some(inside + 1);
         self.inside.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).map_err(|_| Full)?;
         let identity = socket.identity();
-        if let Some(user) = identity.user_id().filter(|_| !identity.is_passing()) {
+        if let Some(user) = told_of(identity) {
             self.states.came(user, identity::authorization(identity));
         }
         Ok(())
@@ -171,10 +192,16 @@ impl Door {
     pub(super) fn went(&self, socket: &Socket) {
         self.inside.fetch_sub(1, Ordering::Relaxed);
         let identity = socket.identity();
-        if let Some(user) = identity.user_id().filter(|_| !identity.is_passing()) {
+        if let Some(user) = told_of(identity) {
             self.states.went(user, identity::authorization(identity));
         }
     }
+}
+
+/// The user of whom a site is told, if any. Not of `.` and `..`: as a part of a URL these are steps to another one,
+/// however they are written.
+fn told_of(identity: &Identity) -> Option<&Arc<str>> {
+    identity.user_id().filter(|user| !identity.is_passing() && !matches!(&***user, "." | ".."))
 }
 
 impl Now {

@@ -26,6 +26,8 @@ use crate::storage::{Storage, StorageError};
 
 /// How long a site may take to be told of the last users that went.
 const LAST_STATES: Duration = Duration::from_secs(5);
+/// How long a site may take to be given the last events of clients that went.
+const LAST_EVENTS: Duration = Duration::from_secs(5);
 
 /// A site cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -276,7 +278,7 @@ enum Replaced {
 
 async fn end(site: Arc<Site>, storage: Option<Storage>) {
     site.server.shutdown().await;
-    site.door.states.settle(LAST_STATES).await;
+    tokio::join!(site.door.states.settle(LAST_STATES), site.door.passes_on(LAST_EVENTS));
     close(site.name(), storage).await;
 }
 
@@ -307,14 +309,25 @@ fn offer(io: &SocketIo, site: &Arc<Site>, namespace: &str) {
             }
             // It comes back by itself, which one that is refused does not.
             door.check_room().map_err(|full| Refusal::try_again(full.to_string()))?;
-            if let Ok(Some(identity)) = server.redeem_token_of(&request).await {
-                return Ok(identity);
-            }
-            if !door.asks_somebody() {
-                return Err(Refusal::invalid_token());
-            }
-            let credentials = Credentials::of(|name| request.query(name), request.headers());
-            door.admit(&credentials).await.map_err(|refused| Refusal::new(refused.to_string()))
+            let unknown = match server.redeem_token_of(&request).await {
+                Ok(Some(identity)) => return Ok(identity),
+                Ok(None) => None,
+                // It may be one of the site's own, which only looks like ours.
+                Err(error) => Some(error),
+            };
+            let admitted = if door.asks_somebody() {
+                let credentials = Credentials::of(|name| request.query(name), request.headers());
+                door.admit(&credentials).await.map_err(|refused| Refusal::new(refused.to_string()))
+            } else {
+                Err(Refusal::invalid_token())
+            };
+            admitted.map_err(|refusal| match unknown {
+                None => refusal,
+                Some(error) => {
+                    tracing::warn!(%error, "a token could not be redeemed");
+                    Refusal::try_again(error.to_string())
+                }
+            })
         }
     });
 }

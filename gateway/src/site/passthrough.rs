@@ -8,13 +8,14 @@
 //! In: messages, and whose they are. Out: what the site answered, for the socket that sent the message. What a site gets at
 //! a time is bounded, and so is what waits, how long an answer may take, and what it may hold; a site that fails again
 //! and again is left alone for a while. What cannot be passed on is lost, since there are no errors on this wire: the log
-//! says so.
+//! says so, at most once a second, with the number.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokensocket_server::events::{EventMessage, EventSocket};
@@ -34,6 +35,10 @@ const WAITING: usize = 1024;
 const MAX_ANSWER: usize = 1 << 20;
 /// How long one request may take, its wait included.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the log says no more of lost events, when it has.
+const BETWEEN_LOGS: Duration = Duration::from_secs(1);
+/// How much of a lost event's name is logged, in characters.
+const MAX_LOGGED: usize = 64;
 
 /// Why an event was lost. Its sender is not told; the log is.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -72,6 +77,36 @@ pub(super) struct Passthrough {
     running: Semaphore,
     waiting: Semaphore,
     breaker: Breaker<Lost>,
+    losses: Mutex<Losses>,
+}
+
+/// What was lost, and how often the log says so: clients can lose events as fast as they send them.
+#[derive(Debug, Default)]
+struct Losses {
+    /// When the log said so last.
+    told: Option<Instant>,
+    untold: u64,
+}
+
+impl Losses {
+    /// One more is lost. How many there were since the log said so last, if it is to say so now.
+    fn one_more(&mut self, now: Instant) -> Option<u64> {
+        self.untold += 1;
+        if self.told.is_some_and(|told| now.duration_since(told) < BETWEEN_LOGS) {
+            return None;
+        }
+        self.told = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
+impl Drop for Passthrough {
+    fn drop(&mut self) {
+        let events = self.losses.get_mut().untold;
+        if events > 0 {
+            tracing::warn!(url = self.url, events, "events were lost");
+        }
+    }
 }
 
 impl Passthrough {
@@ -84,6 +119,7 @@ impl Passthrough {
             running: Semaphore::new(AT_ONCE),
             waiting: Semaphore::new(WAITING),
             breaker: Breaker::of("passthrough URL"),
+            losses: Mutex::default(),
         }
     }
 
@@ -95,7 +131,12 @@ impl Passthrough {
                 let _ = socket.send(&answer);
             }
             Ok(None) => {}
-            Err(why) => tracing::warn!(url = self.url, event = message.event(), %why, "an event is lost"),
+            Err(why) => {
+                if let Some(events) = self.losses.lock().one_more(Instant::now()) {
+                    let event: String = message.event().chars().take(MAX_LOGGED).collect();
+                    tracing::warn!(url = self.url, events, event, %why, "events are lost");
+                }
+            }
         }
     }
 
@@ -150,6 +191,15 @@ fn event(body: &[u8]) -> Option<RawJson> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_log_says_at_most_once_a_second_that_events_are_lost() {
+        let (mut losses, begun) = (Losses::default(), Instant::now());
+        let said: Vec<_> =
+            (0..2_500).filter_map(|at| losses.one_more(begun + Duration::from_millis(at))).collect();
+        assert_eq!(said, [1, 1_000, 1_000]);
+        assert_eq!(losses.untold, 499);
+    }
 
     #[test]
     fn only_an_event_is_sent_back() {

@@ -75,20 +75,28 @@ impl Endpoint {
             return refused("deviceId has at most 128 bytes");
         }
         let token = request.query("token").filter(|token| !token.is_empty());
-        if let Some(token) = token.as_ref().filter(|_| self.options.takes_tokens)
-            && let Some(identity) = redeem(node, token).await?
-        {
-            identity.check().map_err(AuthenticateError::Failed)?;
-            return Ok(Visitor { identity, device });
+        let asks_beside = self.options.takes_tokens && self.options.authenticator.is_some();
+        let mut unknown = None;
+        if let Some(token) = token.as_ref().filter(|_| asks_beside) {
+            match redeem(node, token).await {
+                Ok(Some(identity)) => {
+                    identity.check().map_err(AuthenticateError::Failed)?;
+                    return Ok(Visitor { identity, device });
+                }
+                Ok(None) => {}
+                // It may be one of the authenticator's, which only looks like ours.
+                Err(error) => unknown = Some(error),
+            }
         }
         let identity = match (&self.options.authenticator, token) {
             (_, None) if self.options.is_open => Identity::anonymous(),
             (Some(authenticator), _) => {
                 let asked = AssertUnwindSafe(async { authenticator(request).await }).catch_unwind().await;
-                asked.unwrap_or_else(|_| {
+                let asked = asked.unwrap_or_else(|_| {
                     tracing::error!("the authenticator of an endpoint for events panicked");
                     Err(AuthenticateError::Failed("Internal error".to_owned()))
-                })?
+                });
+                asked.map_err(|refused| unknown.unwrap_or(refused))?
             }
             (None, None) => return refused("bring a token in the query"),
             (None, Some(token)) => match redeem(node, &token).await? {

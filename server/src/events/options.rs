@@ -107,7 +107,8 @@ impl EventOptions {
     }
 
     /// Lets in who brings a token of this server's as well, without asking [`authenticate`](Self::authenticate), which
-    /// is asked about all other tokens. Without an authenticator that is so anyway.
+    /// is asked about all other tokens; while tokens cannot be redeemed, about these too, and what it refuses then may be
+    /// good later: that is answered with 500. Without an authenticator that is so anyway.
     pub fn or_token(mut self) -> Self {
         self.takes_tokens = true;
         self

@@ -141,6 +141,9 @@ impl Connection {
                 return Err(Over::Close(Close::NORMAL));
             }
             self.client.poll_joining(session, cx);
+            if self.client.comes_back {
+                return Err(Over::Close(Close::RESTART));
+            }
         }
         Ok(())
     }
@@ -410,7 +413,11 @@ impl Client {
             self.unrooted = None;
         }
         if let Some((_, refusal)) = self.unrooted.take_if(|(at, _)| *at <= Instant::now()) {
-            self.refuse(ROOT, &refusal, session);
+            if refusal.comes_back {
+                self.comes_back = true;
+            } else {
+                self.refuse(ROOT, &refusal, session);
+            }
         }
         let is_alone = self.joined.is_empty() && self.joining.is_empty();
         self.alone_since = is_alone.then(|| self.alone_since.unwrap_or_else(Instant::now));
@@ -462,6 +469,10 @@ impl Client {
                         self.joined.iter_mut().for_each(Joined::drain);
                         at = 0;
                         continue;
+                    }
+                    if close != Close::RESTART {
+                        // Nor shall it, by what let it in before.
+                        self.handshake.forget_token();
                     }
                     let mut text = Vec::new();
                     wire::push_disconnected(&joined.name, &mut text);

@@ -174,7 +174,7 @@ async fn redeem(node: &Node, request: &ConnectRequest) -> Result<Identity, Refus
         Ok(None) => Err(Refusal::invalid_token()),
         Err(error) => {
             tracing::warn!(%error, "a token could not be redeemed");
-            Err(Refusal::new(error.to_string()))
+            Err(Refusal::try_again(error.to_string()))
         }
     }
 }

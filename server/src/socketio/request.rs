@@ -54,6 +54,12 @@ impl Handshake {
         }
     }
 
+    /// A token that was used up lets its client into no more namespaces.
+    pub(super) fn forget_token(&mut self) {
+        // Who is being let in by it keeps the old one.
+        self.redeemed = Arc::default();
+    }
+
     /// The first parameter of this name in its query.
     pub(crate) fn parameter(&self, name: &str) -> Option<String> {
         parameter(&self.query, name)
@@ -130,7 +136,7 @@ impl ConnectRequest {
     }
 
     /// The identity of the token that the client brought, if it is one of this node's: good for one connection, whichever
-    /// of its namespaces ask. Those of versions 1 and 2 are in the root first, whatever they mean.
+    /// of its namespaces ask, until the server takes it out of one. Those of versions 1 and 2 are in the root first, whatever they mean.
     pub(crate) async fn redeem(&self, node: &Node) -> Result<Option<Identity>, TokenStoreError> {
         let Some(token) = self.query("token").and_then(|token| Token::parse(&token).ok()) else {
             return Ok(None);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use confique::{Config, Layer};
 
-use super::{AuthUrl, Secret, SiteConfig, Written, jwt};
+use super::{AuthUrl, Secret, SiteConfig, Written, jwt, origin};
 use crate::config::layer::{self, Style};
 use crate::config::mistake::{Mistake, same};
 use crate::config::tree::{Entry, Node, Place};
@@ -70,6 +70,7 @@ impl Reading<'_> {
         let config = self.config(written, device_ttl, mistakes);
         self.check_keys(&config, mistakes);
         self.check_addresses(&config, mistakes);
+        self.check_origins(&config, mistakes);
         self.check_events(&config, mistakes);
         if is_well {
             // Where something is wrong, that may be what is missing.
@@ -179,6 +180,17 @@ impl Reading<'_> {
             let what = format!("the site `{}` has no `apiKey`: nobody could send to it", self.name);
             let instead = "add `apiKey:` with a long random text, such as `openssl rand -hex 32` makes";
             mistakes.push(self.wrong("apiKey", what).suggest(instead));
+        }
+    }
+
+    fn check_origins(&self, config: &SiteConfig, mistakes: &mut Vec<Mistake>) {
+        for origin in &config.allow_origins {
+            if let Err(instead) = origin::check(origin) {
+                let what = format!(
+                    "no browser calls a page's origin `{origin}`, so that nobody would be let in by it"
+                );
+                mistakes.push(self.wrong("allowOrigins", what).suggest(instead));
+            }
         }
     }
 
