@@ -37,6 +37,8 @@
 //! - `events`: [`events`], clients on a plain WebSocket whose messages are events.
 //! - `tls`: [`Listener::tls`], TLS by rustls for a server with a listener of its own.
 //! - `embedded`: [`EmbeddedStore`], device queues and histories on this machine's disk.
+//! - `redis`: [`Redis`], everything that several nodes share: one server, several, Sentinel or a cluster.
+//! - `nats`: [`Nats`], the same by NATS with JetStream. See [`ServerBuilder::engine`].
 //! - `io-uring`: on Linux, a publication goes to a channel's followers in batches of 64 by `io_uring`, found
 //!   out at run time for each thread; where the kernel forbids it, as containers may, nothing changes.
 //! - `conformance`: `conformance`, the tests that every broker and store passes.

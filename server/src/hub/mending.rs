@@ -46,6 +46,11 @@ impl Mending {
         self.hand_out(access, |track| track.lose(None));
     }
 
+    /// The same, unless nothing is held any more: it was mended meanwhile.
+    pub(crate) fn lose_hole(&self, access: &Access) {
+        self.hand_out(access, |track| if track.has_hole() { track.lose(None) } else { Mended::default() });
+    }
+
     fn hand_out(&self, access: &Access, find: impl FnOnce(&mut super::track::Track) -> Mended) -> bool {
         let entry = &*self.0;
         let Some(track) = &entry.track else { return false };

@@ -213,7 +213,9 @@ impl Node {
                 waiting.holes.remove(&channel);
                 channel
             };
-            self.lose(&channel);
+            if let Some(mending) = self.hub.mending(&channel) {
+                mending.lose_hole(&self.access);
+            }
         }
     }
 
