@@ -327,8 +327,11 @@ enum Expiry {
     Late,
 }
 
+/// Those who left, and the channel that each was on.
+type Gone = Vec<(Channel, Member)>;
+
 /// How it stands, the number of the answer, and who left.
-fn expired(value: Value) -> Result<(Expiry, u64, Vec<(Channel, Member)>), LinkError> {
+fn expired(value: Value) -> Result<(Expiry, u64, Gone), LinkError> {
     let mut answer = Answer::new(value)?;
     let state = match answer.take::<u8>()? {
         0 => Expiry::More,
