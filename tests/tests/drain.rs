@@ -51,10 +51,10 @@ fn server(calls: &Calls) -> ServerBuilder {
         .actions(Actions::new().action("work", work))
 }
 
-/// The most that stand within half a second of each other.
-fn most_in_half_a_second(times: &[Instant]) -> usize {
+/// The most that stand within a second of each other.
+fn most_in_a_second(times: &[Instant]) -> usize {
     let within = |from: &Instant| {
-        times.iter().filter(|at| *at >= from && at.duration_since(*from) < Duration::from_millis(500)).count()
+        times.iter().filter(|at| *at >= from && at.duration_since(*from) < Duration::from_secs(1)).count()
     };
     times.iter().map(within).max().unwrap_or_default()
 }
@@ -173,13 +173,13 @@ async fn clients_go_elsewhere_at_the_stated_rate_and_nothing_is_lost_or_comes_tw
     .await;
     let closed = closed.lock().unwrap().clone();
     assert_eq!(closed.len(), CLIENTS);
-    let most = most_in_half_a_second(&closed);
+    let most = most_in_a_second(&closed);
     // Those whose turn it was may end together on a busy machine: never more than twice the rate.
-    assert!(most <= RATE as usize, "{most} were closed within half a second");
+    assert!(most <= 2 * RATE as usize, "{most} were closed within a second");
     let opened = &balancer.opened()[before..];
     assert_eq!(opened.len(), CLIENTS, "each came back once");
-    let most = most_in_half_a_second(opened);
-    assert!(most <= RATE as usize, "{most} came back within half a second");
+    let most = most_in_a_second(opened);
+    assert!(most <= 2 * RATE as usize, "{most} came back within a second");
     for follower in &followers {
         follower.socket.end().await;
     }

@@ -320,12 +320,15 @@ async fn publications_wait_for_a_slow_broker_together_and_are_answered_in_order(
     let node = Node::start(first_is_slow).await;
     let mut client = Client::hello(&node).await;
     let mut uuids = Vec::new();
-    for (n, channel) in (1..).zip(["news", "news", "news", "plain", "news", "news"]) {
-        uuids.push(client.start("_publish", json!({ "channel": channel, "data": n })).await);
+    let news = |n| json!({ "channel": "news", "data": n });
+    let plain = json!({ "channel": "plain", "data": 3 });
+    let keyed = json!({ "channel": "plain", "data": 4, "key": "k" });
+    for publication in [news(1), news(2), plain, keyed, news(5), news(6)] {
+        uuids.push(client.start("_publish", publication).await);
     }
-    until("those with history to be begun", || broker.asked().len() >= 3).await;
+    until("those that have a place to be begun", || broker.asked().len() >= 3).await;
     client.expect_quiet().await;
-    assert_eq!(broker.asked(), [1, 2, 3], "in order, and what is not kept waits for them");
+    assert_eq!(broker.asked(), [1, 2, 3], "in order, and one with a key that is not kept waits for them");
     for (done, begun) in [(0, 3), (1, 3), (2, 4), (3, 6), (4, 6), (5, 6)] {
         kept.notify_one();
         let answer = client.next().await;
