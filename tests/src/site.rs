@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::limit::until;
@@ -55,6 +56,9 @@ pub struct Orders {
     /// Never to answer.
     #[serde(skip_serializing_if = "is_false")]
     pub hang: bool,
+    /// To answer when the test lets it, see [`Site::answer_held`].
+    #[serde(skip_serializing_if = "is_false")]
+    pub hold: bool,
     /// To hang up without an answer.
     #[serde(skip_serializing_if = "is_false")]
     pub drop: bool,
@@ -148,6 +152,8 @@ pub struct Site {
     /// Where it listens.
     pub address: SocketAddr,
     memory: Arc<Mutex<Memory>>,
+    /// Closed when held answers may go.
+    held: Arc<Semaphore>,
     task: JoinHandle<()>,
 }
 
@@ -156,16 +162,17 @@ impl Site {
     pub async fn start() -> Self {
         let (listener, address) = listen().await;
         let memory = Arc::<Mutex<Memory>>::default();
-        let remembering = Arc::clone(&memory);
+        let held = Arc::new(Semaphore::new(0));
+        let (remembering, holding) = (Arc::clone(&memory), Arc::clone(&held));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = stream.set_nodelay(true);
-                let memory = Arc::clone(&remembering);
+                let (memory, held) = (Arc::clone(&remembering), Arc::clone(&holding));
                 // It ends with its peer, or with the test's runtime.
-                tokio::spawn(async move { serve(stream, &memory).await });
+                tokio::spawn(async move { serve(stream, &memory, &held).await });
             }
         });
-        Self { address, memory, task }
+        Self { address, memory, held, task }
     }
 
     /// The stub's URL.
@@ -186,6 +193,11 @@ impl Site {
     /// How many answers were under way at once on a path, at most.
     pub fn most_at_once(&self, path: &str) -> usize {
         locked(&self.memory).under_way.get(path).map_or(0, |(_, most)| *most)
+    }
+
+    /// Lets all answers go that are held, and holds none any more.
+    pub fn answer_held(&self) {
+        self.held.close();
     }
 
     /// Waits until this token was used `count` times.
@@ -242,7 +254,7 @@ impl Drop for UnderWay<'_> {
 }
 
 /// Serves one connection until a side ends it.
-async fn serve(stream: TcpStream, memory: &Mutex<Memory>) {
+async fn serve(stream: TcpStream, memory: &Mutex<Memory>, held: &Semaphore) {
     let mut stream = BufReader::new(stream);
     while let Some(asked) = read(&mut stream).await {
         if asked.method == "GET"
@@ -267,18 +279,26 @@ async fn serve(stream: TcpStream, memory: &Mutex<Memory>) {
         if asked.method == "PUT" {
             orders = *orders.put.unwrap_or_default();
         }
-        if obey(&mut stream, &orders, before as u64).await.is_none() {
+        if obey(&mut stream, &orders, before as u64, held).await.is_none() {
             return;
         }
     }
 }
 
 /// Answers as ordered. `None` ends the connection.
-async fn obey(stream: &mut BufReader<TcpStream>, orders: &Orders, before: u64) -> Option<()> {
+async fn obey(
+    stream: &mut BufReader<TcpStream>,
+    orders: &Orders,
+    before: u64,
+    held: &Semaphore,
+) -> Option<()> {
     let waits = Duration::from_millis(orders.delay_ms);
     let delay = async {
         if orders.hang {
             return std::future::pending().await;
+        }
+        if orders.hold {
+            let _ = held.acquire().await;
         }
         tokio::time::sleep(waits).await;
     };

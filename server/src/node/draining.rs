@@ -161,3 +161,54 @@ impl Pace {
         self.next = self.next.max(earliest) + self.period;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const PERIOD: Duration = Duration::from_millis(20);
+
+    /// When each of so many turns comes, with a stall before some.
+    async fn turns(count: usize, stall: impl Fn(usize) -> Duration) -> Vec<Duration> {
+        let begun = Instant::now();
+        let mut pace = Pace { next: begun, period: PERIOD };
+        let mut turns = Vec::new();
+        for turn in 0..count {
+            advance(stall(turn)).await;
+            pace.turn().await;
+            turns.push(begun.elapsed());
+        }
+        turns
+    }
+
+    /// The most within any half second.
+    fn most(turns: &[Duration]) -> usize {
+        let within = |first: &Duration| {
+            turns.iter().filter(|turn| (*first..*first + Duration::from_millis(500)).contains(turn)).count()
+        };
+        turns.iter().map(within).max().unwrap_or_default()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_comes_each_period() {
+        let turns = turns(100, |_| Duration::ZERO).await;
+        assert_eq!(most(&turns), 25, "of 50 a second");
+        assert_eq!(turns[99], 99 * PERIOD);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_late_by_little_is_made_up_for() {
+        let turns = turns(100, |turn| if turn % 10 == 3 { 4 * PERIOD } else { Duration::ZERO }).await;
+        assert!(turns[99] <= 99 * PERIOD + CREDIT, "{:?}", turns[99]);
+        assert!(most(&turns) <= 25 + 5, "{}", most(&turns));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_long_stall_they_do_not_come_all_at_once() {
+        let stall = |turn| if turn % 50 == 25 { Duration::from_secs(3) } else { Duration::ZERO };
+        let turns = turns(200, stall).await;
+        assert!(most(&turns) <= 25 + 6, "{}", most(&turns));
+    }
+}
