@@ -1,7 +1,8 @@
 //! One node of a service whose nodes share an engine, for `cargo xtask bench --only engines`.
 //!
 //! In: the engine's URL, or none for a node by itself. Out: a line with its URL. Channels are open to everybody; those
-//! below `kept.` keep their last 100 publications.
+//! below `kept.` keep their last 100 publications. A client is the user of the query's `user`, if it names one, and the
+//! action `deliver` delivers to a user's devices.
 
 #![allow(clippy::print_stdout, reason = "a program that tells where it is")]
 
@@ -9,10 +10,11 @@ use std::error::Error;
 use std::time::Duration;
 
 use clap::Parser;
+use serde::Deserialize;
 use serde_json::json;
 use tokensocket_server::{
-    ChannelOptions, History, Identity, Nats, NatsOptions, Redis, RedisOptions, Server, ServerBuilder,
-    TokenRequest,
+    Actions, AuthenticateError, ChannelOptions, Data, DeliverOptions, History, Identity, Nats, NatsOptions,
+    RawJson, Redis, RedisOptions, RpcError, Server, ServerBuilder, To, TokenRequest,
 };
 use tokio::net::TcpListener;
 
@@ -36,13 +38,40 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let history = History::new(100, Duration::from_mins(5));
     let builder = Server::builder()
-        .authenticate(|_: TokenRequest| async { Ok(Identity::new(json!({ "user": "bench" }))) })
+        .authenticate(authenticate)
+        .actions(Actions::new().action("deliver", deliver))
         .channels("kept.>", ChannelOptions::new().history(history));
     let server = with_engine(builder, arguments.engine.as_deref()).await?.build()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on http://{}", listener.local_addr()?);
     server.serve(listener).await?;
     Ok(())
+}
+
+async fn authenticate(request: TokenRequest) -> Result<Identity, AuthenticateError> {
+    let identity = Identity::new(json!({ "user": "bench" }));
+    Ok(match request.query("user") {
+        Some(user) => identity.user(user),
+        None => identity,
+    })
+}
+
+/// What to deliver, and to whom.
+#[derive(Deserialize)]
+struct Wish {
+    user: String,
+    event: String,
+    args: RawJson,
+}
+
+/// Says to how many devices.
+async fn deliver(Data(wish): Data<Wish>, server: Server) -> Result<usize, RpcError> {
+    let Wish { user, event, args } = wish;
+    let delivered = server.deliver(To::user(user), event, args, DeliverOptions::new()).await;
+    match delivered.map_err(|error| RpcError::new(error.to_string()))?.devices {
+        0 => Err(RpcError::new("it reached no device")),
+        devices => Ok(devices),
+    }
 }
 
 async fn with_engine(builder: ServerBuilder, url: Option<&str>) -> Result<ServerBuilder, Box<dyn Error>> {

@@ -44,4 +44,6 @@ pub use run::run;
 pub use socket::frame::FrameError;
 pub use sockjs::Transport;
 pub use target::{DialectName, Options, Process, Target};
-pub use workload::{Calls, Connect, FanOut, Idle, Relay, Send, SockjsEcho, SockjsIdle, Whom, Workload};
+pub use workload::{
+    Calls, Connect, Deliver, FanOut, Idle, Relay, Send, SockjsEcho, SockjsIdle, Whom, Workload,
+};

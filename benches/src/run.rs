@@ -57,6 +57,7 @@ fn speak<D: Dialect>(
             Workload::Memory(idle) => workload::idle::run(idle, &bench).await,
             Workload::Connect(connect) => workload::connect::run(connect, &bench).await,
             Workload::Relay(relay) => workload::relay::run(relay, &bench).await,
+            Workload::Deliver(deliver) => workload::deliver::run(deliver, &bench).await,
             Workload::Send(send) => workload::send::run(send, &bench).await,
             Workload::SockjsEcho(echo) => workload::sockjs_echo::run(echo, &bench).await,
             Workload::SockjsIdle(idle) => workload::sockjs_idle::run(idle, &bench).await,

@@ -127,7 +127,7 @@ impl Target {
         self
     }
 
-    /// Another node of the same service, on the same host. The workloads `relay` and `send` spread their connections
+    /// Another node of the same service, on the same host. The workloads `relay`, `deliver` and `send` spread their connections
     /// over all of them in turn, the first being the server's own.
     #[must_use]
     pub fn node(mut self, port: u16) -> Self {

@@ -12,8 +12,12 @@ use std::{
 };
 
 use futures_util::{SinkExt, StreamExt};
+use serde::Deserialize;
 use tokensocket_benches::{
-    BenchError, Calls, Connect, DialectName, FanOut, Idle, Options, Report, Target, Workload, run,
+    BenchError, Calls, Connect, Deliver, DialectName, FanOut, Idle, Options, Report, Target, Workload, run,
+};
+use tokensocket_server::{
+    Actions, Data, DeliverOptions, Identity, RawJson, RpcError, Server, To, TokenRequest,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -107,6 +111,47 @@ where
     }
 }
 
+#[derive(Deserialize)]
+struct Wish {
+    user: String,
+    event: String,
+    args: RawJson,
+}
+
+/// A server whose action `deliver` delivers `times` times; it ends with the tests.
+fn server_that_delivers(times: usize) -> Target {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let deliver = move |Data(Wish { user, event, args }): Data<Wish>, server: Server| async move {
+        for _ in 0..times {
+            let to = To::user(user.as_str());
+            let delivered = server.deliver(to, &event, &args, DeliverOptions::new()).await;
+            assert_eq!(delivered.map_err(|error| RpcError::new(error.to_string()))?.devices, 1);
+        }
+        Ok::<_, RpcError>(())
+    };
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            listener.set_nonblocking(true).unwrap();
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            let server = Server::builder()
+                .authenticate(|request: TokenRequest| async move {
+                    let identity = Identity::new(());
+                    Ok(match request.query("user") {
+                        Some(user) => identity.user(user),
+                        None => identity,
+                    })
+                })
+                .actions(Actions::new().action("deliver", deliver))
+                .build()
+                .unwrap();
+            server.serve(listener).await.unwrap();
+        });
+    });
+    plain(port)
+}
+
 /// The server of the raw dialect on `port`.
 fn target(port: u16) -> Target {
     plain(port).dialect(DialectName::Raw)
@@ -163,6 +208,14 @@ fn counts_deliveries_one_at_a_time_in_flight_and_at_a_rate() {
 }
 
 #[test]
+fn counts_deliveries_that_devices_have_and_acknowledge() {
+    let deliver = Deliver { devices: 5, callers: 2, payload: 64 };
+    let report = run(&server_that_delivers(1), &Workload::Deliver(deliver), &SHORT).unwrap();
+    assert!(counted(&report) > 10, "{report}");
+    assert!(report.latency.is_some());
+}
+
+#[test]
 fn counts_connects_that_close_cleanly() {
     let connect = Connect { clients: 2, payload: 64 };
     let report = run(&raw_server(), &Workload::Connect(connect), &SHORT).unwrap();
@@ -211,6 +264,13 @@ fn refuses_to_count_what_came_twice() {
         let error = run(&server, &Workload::FanOut(fan_out), &SHORT).unwrap_err();
         assert!(matches!(error, BenchError::Unsent), "{error}");
     }
+}
+
+#[test]
+fn refuses_to_count_what_was_delivered_twice() {
+    let deliver = Deliver { devices: 1, callers: 1, payload: 64 };
+    let error = run(&server_that_delivers(2), &Workload::Deliver(deliver), &SHORT).unwrap_err();
+    assert!(matches!(error, BenchError::Unsent), "{error}");
 }
 
 #[test]

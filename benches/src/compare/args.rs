@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::error::CompareError;
+use crate::{args::seconds, target::Options};
+
 /// What a comparison can be told.
 #[derive(Args, Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -22,13 +25,18 @@ pub struct CompareArgs {
     /// memory, connect, in one process cores-calls, cores-fanout, and
     /// sockjs-echo-TRANSPORT, sockjs-idle-TRANSPORT with websocket, xhr-streaming,
     /// eventsource, htmlfile, xhr-polling, jsonp-polling; or durable, engines or send
-    /// alone, which have their own peers and tables. Default: all but those.
+    /// alone, which have their own peers and tables; beside engines publications,
+    /// kept, fan-out, one-by-one, devices, beside send device, room, offline for
+    /// some of their courses. Default: all but those.
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
     /// Servers to measure beside ours: tokensocket-two-cores,
     /// tokensocket-runtime-per-core, tokensocket-tls, tokensocket-sockjs,
     /// tokensocket-mixed, floor, floor-plain, floor-tls, socketioxide, jsonrpsee,
     /// nats, ws, socket.io, node-token-sockjs, sockjs; `none` for ours alone. Default: all.
+    /// With engines: memory, redis, nats, socket.io, socket.io-redis, ours among them;
+    /// with send: memory, redis, nats, two-on-redis, two-on-nats, npm, embedded,
+    /// redis-strict, npm-strict.
     #[arg(long, value_delimiter = ',')]
     pub peers: Vec<String>,
     /// Leave our own server out.
@@ -80,4 +88,64 @@ pub struct CompareArgs {
     /// Run nothing; print the tables of this record.
     #[arg(long)]
     pub from: Option<PathBuf>,
+}
+
+impl CompareArgs {
+    /// How long each measurement takes.
+    pub(super) fn options(&self) -> Options {
+        Options { measure: seconds(self.seconds), warm_up: seconds(self.warm_up) }
+    }
+
+    /// What of `all` is to be measured: those whose names stand beside the bench's own, `bench`, in `--only`; without
+    /// any, all.
+    pub(super) fn courses<T: Copy>(
+        &self,
+        bench: &str,
+        all: &[T],
+        name: impl Fn(T) -> &'static str,
+    ) -> Result<Vec<T>, CompareError> {
+        let names: Vec<_> = self.only.iter().filter(|only| *only != bench).map(String::as_str).collect();
+        chosen("course", &names, all, name)
+    }
+
+    /// What of `all` is to be measured: those that `--peers` names; without it, all.
+    pub(super) fn stacks<T: Copy>(
+        &self,
+        all: &[T],
+        name: impl Fn(T) -> &'static str,
+    ) -> Result<Vec<T>, CompareError> {
+        let names: Vec<_> = self.peers.iter().map(String::as_str).collect();
+        chosen("server", &names, all, name)
+    }
+}
+
+/// Those of `all` that `names` names, in their own order; all where it names none.
+fn chosen<T: Copy>(
+    kind: &'static str,
+    names: &[&str],
+    all: &[T],
+    name: impl Fn(T) -> &'static str,
+) -> Result<Vec<T>, CompareError> {
+    let known = || all.iter().map(|one| name(*one));
+    if let Some(wrong) = names.iter().find(|wanted| !known().any(|name| name == **wanted)) {
+        return Err(CompareError::unknown(kind, wrong, known()));
+    }
+    Ok(all.iter().copied().filter(|one| names.is_empty() || names.contains(&name(*one))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failure is the test's result")]
+
+    use super::*;
+
+    #[test]
+    fn takes_what_is_named_in_its_own_order_or_all() {
+        let all = ["a", "b", "c"];
+        let chosen = |names: &[&str]| chosen("server", names, &all, |one| one);
+        assert_eq!(chosen(&["c", "a"]).unwrap(), ["a", "c"]);
+        assert_eq!(chosen(&[]).unwrap(), all);
+        let error = chosen(&["d"]).unwrap_err().to_string();
+        assert!(error.contains("`d`") && error.contains("a, b, c"), "{error}");
+    }
 }

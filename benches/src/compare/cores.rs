@@ -3,11 +3,11 @@
 //! A process inherits the affinity of the thread that starts it. So a server is
 //! pinned by moving this thread to its cores for the moment of the start.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, thread};
 
 use serde::{Deserialize, Serialize};
 
-use super::error::CompareError;
+use super::{args::CompareArgs, error::CompareError};
 
 /// The cores of a comparison.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -21,10 +21,17 @@ pub struct Cores {
 }
 
 impl Cores {
+    /// What `arguments` say; none where nothing is to be pinned.
+    pub(super) fn of(arguments: &CompareArgs) -> Option<Self> {
+        let available = thread::available_parallelism().map_or(1, Into::into);
+        (!arguments.unpinned)
+            .then(|| Self::new(&arguments.server_cores, &arguments.two_cores, arguments.load_core, available))
+    }
+
     /// Servers on `server`, the generator on `load`. With no cores in `two`,
     /// those of `server` are made two: by cores nobody has, of the machine's
     /// `available`, and only then by the generator's.
-    pub(super) fn new(server: &[usize], two: &[usize], load: usize, available: usize) -> Self {
+    fn new(server: &[usize], two: &[usize], load: usize, available: usize) -> Self {
         let distinct = |cores: &[usize]| cores.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
         let server: Vec<usize> = distinct(server);
         let two = if two.is_empty() {

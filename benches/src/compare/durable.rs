@@ -15,7 +15,6 @@ use std::{
     process::{Command, Stdio},
 };
 
-use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -23,8 +22,16 @@ use super::{
     build,
     error::CompareError,
     facts::Facts,
-    launch::{self, Running},
-    nats,
+    ground::Ground,
+    launch,
+    medians::{median, to_f64},
+    nats, record,
+    redis::Redis,
+    table::{
+        self,
+        Column::{Figures, Words},
+        or_dash,
+    },
 };
 
 /// The workload's name.
@@ -37,14 +44,6 @@ const OURS: &str = "TokenSocket, embedded store";
 const REDIS: &str = "Redis, appendfsync always";
 const NATS: &str = "NATS JetStream, file store";
 
-/// As strict as a nats-server 2.9 can be told to be: in files, one copy. It writes each message before it
-/// acknowledges it, and syncs every two minutes; `sync_interval`, with `always`, came with 2.10.
-const JETSTREAM: &str = r#"
-listen: "127.0.0.1:-1"
-log_file: "/dev/stdout"
-"#;
-const STRICTER: &str = "sync_interval: always";
-
 /// What was measured, once.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct Figure {
@@ -55,14 +54,14 @@ struct Figure {
     p99_micros: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 struct Measured {
     round: usize,
-    store: &'static str,
+    store: String,
     figure: Figure,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 struct DurableRecord {
     facts: Facts,
     seconds: f64,
@@ -71,20 +70,29 @@ struct DurableRecord {
     measured: Vec<Measured>,
 }
 
-/// Runs the rounds, keeps the record, and returns the tables.
+/// Runs the rounds, or reads the record that `--from` names; returns the table.
 pub(super) fn run(arguments: &CompareArgs) -> Result<String, CompareError> {
+    let record = match &arguments.from {
+        Some(path) => record::read(path)?,
+        None => measure(arguments)?,
+    };
+    Ok(render(&record, arguments.markdown))
+}
+
+fn measure(arguments: &CompareArgs) -> Result<DurableRecord, CompareError> {
     let program = build::durable_program()?;
     let has_nats = nats::is_installed();
     if !has_nats {
         eprintln!("{}", nats::INSTALL);
     }
-    let folder = folder(&arguments.results)?;
-    let nats_syncs = has_nats && takes_stricter(folder.path())?;
+    let folder = Ground::new(arguments)?.folder(NAME)?;
+    let sync = if has_nats { nats::strictest(folder.path())? } else { nats::Sync::Seldom };
     let mut measured = Vec::new();
     for round in 1..=arguments.rounds.max(1) {
         let course = Course { program: &program, arguments, folder: &folder.path().join(round.to_string()) };
-        let mut add = |store, figures: Vec<Figure>| {
-            measured.extend(figures.into_iter().map(|figure| Measured { round, store, figure }));
+        let mut add = |store: &str, figures: Vec<Figure>| {
+            let figures = figures.into_iter();
+            measured.extend(figures.map(|figure| Measured { round, store: store.to_owned(), figure }));
         };
         eprintln!("round {round}: {OURS}");
         add(OURS, course.ours("ours")?);
@@ -92,42 +100,15 @@ pub(super) fn run(arguments: &CompareArgs) -> Result<String, CompareError> {
         add(REDIS, course.redis()?);
         if has_nats {
             eprintln!("round {round}: {NATS}");
-            add(NATS, course.nats(nats_syncs)?);
+            add(NATS, course.nats(sync)?);
         }
         eprintln!("round {round}: histories and presence");
         add(OURS, course.ours("channels")?);
     }
+    let nats_syncs = sync == nats::Sync::Always;
     let record = DurableRecord { facts: Facts::gather(), seconds: arguments.seconds, nats_syncs, measured };
-    let path = arguments.results.join(format!("durable-{}.json", record.facts.unix_seconds));
-    let failed = |source| CompareError::File { path: path.clone(), source };
-    let text = serde_json::to_vec_pretty(&record).map_err(|error| failed(error.into()))?;
-    fs::write(&path, text).map_err(failed)?;
-    eprintln!("kept in {}", path.display());
-    Ok(render(&record, arguments.markdown))
-}
-
-/// A folder on the disk of the results, which goes with this.
-fn folder(results: &Path) -> Result<tempfile::TempDir, CompareError> {
-    let failed = |source| CompareError::File { path: results.to_owned(), source };
-    fs::create_dir_all(results).map_err(failed)?;
-    // Servers that are told a folder stand in another one themselves.
-    let results = results.canonicalize().map_err(failed)?;
-    tempfile::Builder::new().prefix(NAME).tempdir_in(results).map_err(failed)
-}
-
-/// Whether this nats-server can be told to sync each message.
-fn takes_stricter(folder: &Path) -> Result<bool, CompareError> {
-    let path = folder.join("stricter.conf");
-    fs::write(&path, configuration(folder, true))
-        .map_err(|source| CompareError::File { path: path.clone(), source })?;
-    let tried = Command::new("nats-server").arg("-t").arg("-c").arg(path).output();
-    Ok(tried.is_ok_and(|output| output.status.success()))
-}
-
-fn configuration(folder: &Path, stricter: bool) -> String {
-    let strict = if stricter { STRICTER } else { "" };
-    let store = folder.join("jetstream");
-    format!("{JETSTREAM}\njetstream {{ store_dir: \"{}\"\n {strict} }}\n", store.display())
+    record::keep(&record, NAME, record.facts.unix_seconds, &arguments.results)?;
+    Ok(record)
 }
 
 /// One round.
@@ -146,35 +127,18 @@ impl Course<'_> {
 
     fn redis(&self) -> Result<Vec<Figure>, CompareError> {
         better(|connections| {
-            let (folder, _running) = self.start_redis(connections)?;
+            let folder = self.make(&format!("redis-{connections}"))?;
+            let redis = Redis::start_strict(&folder, None)?;
             self.measure("redis", |command| {
-                command.arg("--socket").arg(folder.join("redis.sock")).arg("--connections").arg(connections);
+                command.arg("--socket").arg(redis.socket()).arg("--connections").arg(connections);
             })
         })
     }
 
-    fn start_redis(&self, name: &str) -> Result<(PathBuf, Running), CompareError> {
-        let folder = self.make(&format!("redis-{name}"))?;
-        let mut command = Command::new("redis-server");
-        command
-            .args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always"])
-            .arg("--dir")
-            .arg(&folder)
-            .arg("--unixsocket")
-            .arg(folder.join("redis.sock"));
-        let ready = |line: &str| line.contains("eady to accept connections").then_some(());
-        let (running, ()) = launch::start("redis-server", command, None, ready)?;
-        Ok((folder, running))
-    }
-
-    fn nats(&self, stricter: bool) -> Result<Vec<Figure>, CompareError> {
+    fn nats(&self, sync: nats::Sync) -> Result<Vec<Figure>, CompareError> {
         better(|connections| {
             let folder = self.make(&format!("nats-{connections}"))?;
-            let path = folder.join("nats.conf");
-            fs::write(&path, configuration(&folder, stricter))
-                .map_err(|source| CompareError::File { path: path.clone(), source })?;
-            let mut command = Command::new("nats-server");
-            command.arg("--config").arg(path);
+            let command = nats::jetstream_command(&folder, sync)?;
             let (_running, address) = launch::start("nats-server", command, None, nats::address_in)?;
             self.measure("nats", |command| {
                 command.args(["--address", &address, "--connections", connections]);
@@ -236,33 +200,31 @@ fn better(
 }
 
 fn render(record: &DurableRecord, markdown: bool) -> String {
-    let mut rows: BTreeMap<(String, usize, &str), Vec<&Figure>> = BTreeMap::new();
-    for one in &record.measured {
-        let key = (one.figure.what.clone(), one.figure.callers, one.store);
-        rows.entry(key).or_default().push(&one.figure);
+    let mut rows: BTreeMap<(&str, usize, &str), Vec<&Figure>> = BTreeMap::new();
+    for Measured { store, figure, .. } in &record.measured {
+        rows.entry((&figure.what, figure.callers, store)).or_default().push(figure);
     }
-    let mut table = Table::new();
-    table.load_style(if markdown { presets::ASCII_MARKDOWN } else { presets::UTF8_FULL_CONDENSED });
-    table.set_header(["what", "callers", "store", "a second", "p50 µs", "p99 µs"]);
+    let mut table = table::table([
+        Words("what"),
+        Figures("callers"),
+        Words("store"),
+        Figures("a second"),
+        Figures("p50 µs"),
+        Figures("p99 µs"),
+    ]);
     for ((what, callers, store), figures) in &rows {
-        let micros =
-            |of: fn(&Figure) -> u64| match median(figures.iter().map(|figure| figure_micros(of(figure)))) {
-                0.0 => "–".to_owned(),
-                micros => format!("{micros:.0}"),
-            };
+        let over = |pick: &dyn Fn(&Figure) -> f64| median(figures.iter().map(|figure| pick(figure)));
+        let whole = |figure| format!("{figure:.0}");
+        // What was not timed one by one is kept as 0.
+        let timed = |micros: &f64| *micros > 0.0;
         table.add_row([
-            what.clone(),
+            (*what).to_owned(),
             callers.to_string(),
             (*store).to_owned(),
-            format!("{:.0}", median(figures.iter().map(|figure| figure.per_second))),
-            micros(|figure| figure.p50_micros),
-            micros(|figure| figure.p99_micros),
+            or_dash(over(&|figure| figure.per_second), whole),
+            or_dash(over(&|figure| to_f64(figure.p50_micros)).filter(timed), whole),
+            or_dash(over(&|figure| to_f64(figure.p99_micros)).filter(timed), whole),
         ]);
-    }
-    for column in [1, 3, 4, 5] {
-        if let Some(column) = table.column_mut(column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
     }
     let facts = &record.facts;
     let nats = if record.nats_syncs {
@@ -271,29 +233,15 @@ fn render(record: &DurableRecord, markdown: bool) -> String {
         "This NATS cannot be told to sync each message: it acknowledges what it has written, and syncs every two \
          minutes."
     };
-    let kernel = &facts.kernel;
+    let rounds = record.measured.iter().map(|one| one.round).max().unwrap_or(0);
     format!(
-        "{table}\n{} cores, {}, Linux {kernel}; {} s each, median of {} rounds. Messages of 256 bytes for 2,000 devices; \
-         each caller has one under way. Of 1 and 8 connections to a peer, which callers share, the better counts. {}. \
-         {}. {nats}\n",
-        facts.cores,
-        facts.processor,
-        record.seconds,
-        record.measured.iter().map(|one| one.round).max().unwrap_or(0),
+        "{}\n{} Messages of 256 bytes for 2,000 devices; each caller has one under way. Of 1 and 8 connections to a \
+         peer, which callers share, the better counts. {}. {}. {nats}\n",
+        table::show(table, markdown),
+        facts.conditions(record.seconds, rounds),
         facts.redis,
         facts.nats,
     )
-}
-
-#[allow(clippy::cast_precision_loss, reason = "micros are small")]
-fn figure_micros(micros: u64) -> f64 {
-    micros as f64
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -312,7 +260,11 @@ mod tests {
         let measured = [3.0, 1.0, 2.0]
             .into_iter()
             .enumerate()
-            .map(|(round, per_second)| Measured { round: round + 1, store: OURS, figure: figure(per_second) })
+            .map(|(round, per_second)| Measured {
+                round: round + 1,
+                store: OURS.to_owned(),
+                figure: figure(per_second),
+            })
             .collect();
         let record = DurableRecord { facts: Facts::default(), seconds: 1.0, nats_syncs: false, measured };
         let text = render(&record, true);

@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use crate::error::BenchError;
+
 /// Why a comparison could not be made. One server that fails under load is no
 /// such reason: its failure is part of the record.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +43,14 @@ pub enum CompareError {
         /// Why.
         reason: String,
     },
+    /// A server did not get through its load.
+    #[error("{name}: {source}")]
+    Load {
+        /// The server.
+        name: String,
+        /// What went wrong.
+        source: BenchError,
+    },
     /// A core cannot be pinned to.
     #[error("core {core} cannot be pinned to: {reason}; choose others or run with --unpinned")]
     Core {
@@ -63,4 +73,15 @@ pub enum CompareError {
         /// What went wrong.
         source: io::Error,
     },
+}
+
+impl CompareError {
+    pub(super) fn unknown<'a>(
+        kind: &'static str,
+        name: &str,
+        known: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        Self::Unknown { kind, name: name.to_owned(), known }
+    }
 }

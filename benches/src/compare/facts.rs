@@ -50,6 +50,12 @@ impl Facts {
             commit: says("git", &["rev-parse", "--short", "HEAD"]),
         }
     }
+
+    /// In words: the machine, how long each measurement counted, and how often it was made.
+    pub(super) fn conditions(&self, seconds: f64, rounds: usize) -> String {
+        let Self { cores, processor, kernel, .. } = self;
+        format!("{cores} cores, {processor}, Linux {kernel}; {seconds} s each, median of {rounds} rounds.")
+    }
 }
 
 fn cores(processors: &str) -> usize {

@@ -17,11 +17,14 @@ mod build;
 mod certificate;
 mod cores;
 mod durable;
+mod engine;
 mod engines;
 mod error;
 mod facts;
+mod ground;
 mod in_process;
 mod launch;
+mod medians;
 mod nats;
 mod plan;
 mod plot;
@@ -29,8 +32,11 @@ mod record;
 mod redis;
 mod rounds;
 mod scale;
+mod sections;
 mod send;
+mod series;
 mod server;
+mod service;
 mod summary;
 mod table;
 mod targets;
@@ -43,7 +49,7 @@ pub use facts::Facts;
 pub use record::{Measurement, Record};
 pub use summary::{Cell, Summary};
 
-use std::path::Path;
+use plot::Plot;
 
 /// Runs the comparison that `arguments` ask for, keeps its record, and returns
 /// its tables as text. Blocks until all of it is done.
@@ -62,22 +68,14 @@ pub fn run(arguments: &CompareArgs) -> Result<String, CompareError> {
     } else {
         let record = rounds::run(&plan::Plan::new(arguments)?)?;
         let path = record.keep(&arguments.results)?;
-        eprintln!("kept in {}", path.display());
         if record.is_empty() {
             return Err(CompareError::AllFailed { path });
         }
-        draw(&record, &path.with_extension("svg"))?;
+        Plot::of(&Summary::of(&record)).save(&path.with_extension("svg"))?;
         record
     };
     if let Some(path) = &arguments.svg {
-        draw(&record, path)?;
+        Plot::of(&Summary::of(&record)).save(path)?;
     }
-    Ok(table::render(&record, arguments.markdown, arguments.targets))
-}
-
-fn draw(record: &Record, path: &Path) -> Result<(), CompareError> {
-    svg::save(path, &plot::draw(&Summary::of(record)))
-        .map_err(|source| CompareError::File { path: path.to_owned(), source })?;
-    eprintln!("drawn in {}", path.display());
-    Ok(())
+    Ok(sections::render(&record, arguments.markdown, arguments.targets))
 }

@@ -36,19 +36,36 @@ pub(super) fn command(folder: &Path) -> Result<Command, CompareError> {
     Ok(command)
 }
 
-/// The command that starts one with JetStream, which keeps things in `folder`.
+/// When one with JetStream writes to the disk what it has been handed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sync {
+    /// Every two minutes, as it comes. It writes each message before it acknowledges it.
+    Seldom,
+    /// Before it acknowledges a message: from 2.10 on.
+    Always,
+}
+
+/// The command that starts one with JetStream, which keeps things in `folder`, one copy.
 /// It prints `… client connections on 127.0.0.1:PORT`: see [`address_in`].
-pub(super) fn jetstream_command(folder: &Path) -> Result<Command, CompareError> {
+pub(super) fn jetstream_command(folder: &Path, sync: Sync) -> Result<Command, CompareError> {
     let path = folder.join("jetstream.conf");
+    let strict = if sync == Sync::Always { "\n sync_interval: always" } else { "" };
     let store = folder.join("jetstream");
     let text = format!(
-        "listen: \"127.0.0.1:-1\"\nlog_file: \"/dev/stdout\"\njetstream {{ store_dir: \"{}\" }}\n",
+        "listen: \"127.0.0.1:-1\"\nlog_file: \"/dev/stdout\"\njetstream {{ store_dir: \"{}\"{strict}\n}}\n",
         store.display()
     );
     fs::write(&path, text).map_err(|source| CompareError::File { path: path.clone(), source })?;
     let mut command = Command::new(PROGRAM);
     command.arg("--config").arg(path);
     Ok(command)
+}
+
+/// The strictest that the one that is installed can be told. Tries a configuration in `folder`.
+pub(super) fn strictest(folder: &Path) -> Result<Sync, CompareError> {
+    let tried = jetstream_command(folder, Sync::Always)?.arg("-t").output();
+    let takes = tried.is_ok_and(|output| output.status.success());
+    Ok(if takes { Sync::Always } else { Sync::Seldom })
 }
 
 /// The address in the line of a server that listens for clients.

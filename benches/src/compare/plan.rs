@@ -1,7 +1,5 @@
 //! What a comparison measures, and in which order.
 
-use std::thread;
-
 use super::{
     args::CompareArgs,
     cores::Cores,
@@ -9,7 +7,6 @@ use super::{
     server::{OURS, Programs, SERVERS, Server, TWO_CORES},
 };
 use crate::{
-    args::seconds,
     sockjs::Transport,
     target::Options,
     workload::{Calls, Connect, FanOut, Idle, SockjsEcho, SockjsIdle, Workload},
@@ -122,11 +119,8 @@ impl Plan {
             servers,
             courses,
             rounds: arguments.rounds,
-            options: Options { measure: seconds(arguments.seconds), warm_up: seconds(arguments.warm_up) },
-            cores: (!arguments.unpinned).then(|| {
-                let available = thread::available_parallelism().map_or(1, Into::into);
-                Cores::new(&arguments.server_cores, &arguments.two_cores, arguments.load_core, available)
-            }),
+            options: arguments.options(),
+            cores: Cores::of(arguments),
             programs,
         })
     }
@@ -154,7 +148,7 @@ fn servers(peers: &[String], skip_ours: bool) -> Result<Vec<Server>, CompareErro
     let known = || SERVERS.iter().map(|server| server.name);
     for name in peers {
         if name != "none" && !known().any(|server| server == name) {
-            return Err(unknown("server", name, known()));
+            return Err(CompareError::unknown("server", name, known()));
         }
     }
     let chosen = |server: &Server| {
@@ -201,15 +195,11 @@ fn courses(arguments: &CompareArgs) -> Result<Vec<Course>, CompareError> {
         let before = chosen.len();
         chosen.extend(found.flat_map(|course| course.half_of().into_iter().chain([course.name])));
         if chosen.len() == before {
-            return Err(unknown("workload", wanted, all.iter().map(|course| course.name)));
+            return Err(CompareError::unknown("workload", wanted, all.iter().map(|course| course.name)));
         }
     }
     let is_chosen = |course: &Course| arguments.only.is_empty() || chosen.contains(&course.name);
     Ok(all.iter().filter(|course| is_chosen(course)).cloned().collect())
-}
-
-fn unknown<'a>(kind: &'static str, name: &str, known: impl Iterator<Item = &'a str>) -> CompareError {
-    CompareError::Unknown { kind, name: name.to_owned(), known: known.collect::<Vec<_>>().join(", ") }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{cores::Cores, error::CompareError, facts::Facts};
 use crate::{report::Report, workload::Workload};
@@ -47,21 +47,7 @@ impl Record {
     /// Writes itself to a new file in `folder`, which is made if need be. Never
     /// replaces a file that is there.
     pub fn keep(&self, folder: &Path) -> Result<PathBuf, CompareError> {
-        let failed = |path: &Path, source| CompareError::File { path: path.to_owned(), source };
-        fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
-        let text = serde_json::to_vec_pretty(self).map_err(|error| failed(folder, io::Error::from(error)))?;
-        let seconds = self.facts.unix_seconds;
-        let mut path = folder.join(format!("comparison-{seconds}.json"));
-        for another in 2_u32.. {
-            match File::create_new(&path).and_then(|mut file| file.write_all(&text)) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    path = folder.join(format!("comparison-{seconds}-{another}.json"));
-                }
-                Err(source) => return Err(failed(&path, source)),
-                Ok(()) => break,
-            }
-        }
-        Ok(path)
+        keep(self, "comparison", self.facts.unix_seconds, folder)
     }
 
     /// Whether not one measurement succeeded.
@@ -71,8 +57,38 @@ impl Record {
 
     /// Reads what [`keep`](Self::keep) wrote.
     pub fn read(path: &Path) -> Result<Self, CompareError> {
-        fs::read(path)
-            .and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::from))
-            .map_err(|source| CompareError::File { path: path.to_owned(), source })
+        read(path)
     }
+}
+
+/// Writes `record` to a new file `NAME-SECONDS.json` in `folder`, which is made if need be, and says so. Never replaces
+/// a file that is there.
+pub(super) fn keep(
+    record: &impl Serialize,
+    name: &str,
+    seconds: u64,
+    folder: &Path,
+) -> Result<PathBuf, CompareError> {
+    let failed = |path: &Path, source| CompareError::File { path: path.to_owned(), source };
+    fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
+    let text = serde_json::to_vec_pretty(record).map_err(|error| failed(folder, io::Error::from(error)))?;
+    let mut path = folder.join(format!("{name}-{seconds}.json"));
+    for another in 2_u32.. {
+        match File::create_new(&path).and_then(|mut file| file.write_all(&text)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                path = folder.join(format!("{name}-{seconds}-{another}.json"));
+            }
+            Err(source) => return Err(failed(&path, source)),
+            Ok(()) => break,
+        }
+    }
+    eprintln!("kept in {}", path.display());
+    Ok(path)
+}
+
+/// Reads what [`keep`] wrote.
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, CompareError> {
+    fs::read(path)
+        .and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::from))
+        .map_err(|source| CompareError::File { path: path.to_owned(), source })
 }

@@ -2,7 +2,12 @@
 //!
 //! In: a [`Record`]. Out: one [`Cell`] per server and workload. Pure.
 
-use super::{record::Record, scale::Scale, server::OURS};
+use super::{
+    medians::{Medians, to_f64},
+    record::Record,
+    scale::Scale,
+    server::OURS,
+};
 use crate::report::{Latency, Report};
 
 /// What a record comes to.
@@ -96,66 +101,48 @@ impl Cell {
             .iter()
             .filter(|one| one.server == server && one.workload == workload)
             .collect();
-        let reports: Vec<&Report> = rounds.iter().filter_map(|one| one.report.as_ref()).collect();
-        let over = |pick: &dyn Fn(&Report) -> Option<f64>| {
-            median(reports.iter().filter_map(|report| pick(report)).collect())
-        };
+        let medians = Medians::of(rounds.iter().filter_map(|one| one.report.as_ref()));
         let share = |seconds: Option<f64>, of: f64| seconds.map(|seconds| seconds / of);
-        let window = |pick: &dyn Fn(&crate::report::Window) -> Option<f64>| {
-            over(&|report| report.window.as_ref().and_then(pick))
-        };
         Self {
             server: server.to_owned(),
             workload: workload.to_owned(),
-            figure: over(&|report| figure(report, scale)),
+            figure: medians.over(|report| figure(report, scale)),
             less_is_better: scale.less_is_better(),
-            per_second: window(&|window| Some(window.per_second())),
-            latency: latency(&reports),
-            server_share: window(&|window| share(window.server_cpu_seconds, window.seconds)),
-            beside_share: window(&|window| {
+            per_second: medians.per_second(),
+            latency: latency(&medians),
+            server_share: medians.window(|window| share(window.server_cpu_seconds, window.seconds)),
+            beside_share: medians.window(|window| {
                 let beside = window.beside_cpu_seconds.iter().map(|(_, seconds)| seconds);
                 (!window.beside_cpu_seconds.is_empty()).then(|| beside.sum::<f64>() / window.seconds)
             }),
-            generator_share: window(&|window| share(window.generator_cpu_seconds, window.seconds)),
-            failures: rounds.len() - reports.len(),
+            generator_share: medians.window(|window| share(window.generator_cpu_seconds, window.seconds)),
+            failures: rounds.len() - medians.rounds(),
         }
     }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "latencies stay far below 2^52 ns")]
 fn figure(report: &Report, scale: Scale) -> Option<f64> {
     match scale {
         Scale::PerCpuSecond => report.window.as_ref()?.per_cpu_second(),
         Scale::PerSecond => Some(report.window.as_ref()?.per_second()),
         Scale::Bytes => Some(report.memory.as_ref()?.per_socket()),
-        Scale::Milliseconds => Some(report.latency.as_ref()?.p99 as f64 / 1e6),
+        Scale::Milliseconds => Some(to_f64(report.latency.as_ref()?.p99) / 1e6),
     }
 }
 
-fn latency(reports: &[&Report]) -> Option<Latency> {
-    let over = |pick: fn(&Latency) -> u64| {
-        let mut values: Vec<u64> =
-            reports.iter().filter_map(|report| report.latency.as_ref().map(pick)).collect();
-        values.sort_unstable();
-        values.get(values.len() / 2).copied()
-    };
+fn latency(medians: &Medians<'_>) -> Option<Latency> {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "nanoseconds of a run, far below 2^52"
+    )]
+    let over = |pick: fn(&Latency) -> u64| Some(medians.latency(pick)?.round() as u64);
     Some(Latency {
         p50: over(|latency| latency.p50)?,
         p99: over(|latency| latency.p99)?,
         p999: over(|latency| latency.p999)?,
         max: over(|latency| latency.max)?,
     })
-}
-
-/// The middle of `values`; of an even number the mean of the middle two.
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_unstable_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    let upper = *values.get(middle)?;
-    if values.len() % 2 == 1 {
-        return Some(upper);
-    }
-    Some(f64::midpoint(upper, values[middle - 1]))
 }
 
 #[cfg(test)]
@@ -252,12 +239,6 @@ mod tests {
         let summary = Summary::of(&record(vec![calls("x", 1, 0)]));
         let cell = summary.cell("x", "calls").unwrap();
         assert_eq!((cell.figure, cell.latency, cell.failures), (None, None, 1));
-    }
-
-    #[test]
-    fn an_even_number_has_the_mean_of_the_middle_two() {
-        close(median(vec![4.0, 1.0, 3.0, 2.0]), 2.5);
-        assert_eq!(median(Vec::new()), None);
     }
 
     #[test]

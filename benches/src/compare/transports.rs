@@ -7,9 +7,13 @@ use comfy_table::Table;
 
 use super::{
     plan::is_of_transport,
+    sections::{lead, shown},
     server::OURS,
     summary::{Cell, Summary},
-    table::{align_numbers, lead, shown},
+    table::{
+        self,
+        Column::{Figures, Words},
+    },
 };
 
 /// What stands above the table.
@@ -28,15 +32,14 @@ pub(super) fn table(summary: &Summary) -> Option<Table> {
         .iter()
         .filter(|(name, _)| name != OURS && servers.iter().any(|(name, _)| name == OURS))
         .collect();
-    let mut table = Table::new();
     let titles = servers.iter().map(|(_, title)| title.clone());
     let times = others.iter().map(|(_, title)| format!("better than {title}"));
-    table.set_header(std::iter::once("workload".to_owned()).chain(titles).chain(times));
+    let figures = titles.chain(times).map(Figures);
+    let mut table = table::table(std::iter::once(Words("workload".to_owned())).chain(figures));
     for workload in &workloads {
         let figures = servers.iter().map(|(server, _)| shown(summary.cell(server, workload), workload));
         let leads = others.iter().map(|(server, _)| format!("{} ×", lead(summary, server, workload)));
         table.add_row(std::iter::once((*workload).to_owned()).chain(figures).chain(leads));
     }
-    align_numbers(&mut table, 1);
     (!table.is_empty()).then_some(table)
 }

@@ -5,6 +5,7 @@
 //! of a message than it takes to tell its kind and its id, and knows nothing of
 //! sockets, workloads or counting.
 
+pub(crate) mod device;
 pub(crate) mod jsonrpc;
 pub(crate) mod mixed;
 pub(crate) mod nats;
@@ -104,6 +105,15 @@ pub(crate) trait Dialect: Clone + 'static {
 
     /// Says what `text` was; a frame may hold several messages.
     fn read(&self, text: &[u8], each: &mut dyn FnMut(Incoming));
+}
+
+/// A dialect of devices, which acknowledge what is delivered to them.
+pub(crate) trait Acknowledging: Dialect {
+    /// The text that acknowledges the delivery with this id.
+    fn acknowledge(&self, id: u64) -> String;
+
+    /// The same for the batch with this id.
+    fn acknowledge_batch(&self, id: u64) -> String;
 }
 
 /// The number that begins at the first digit of `text`.

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{AUTHENTICATION, Dialect, Incoming, leading_number, refused};
+use super::{AUTHENTICATION, Acknowledging, Dialect, Incoming, leading_number, refused};
 
 /// The event of every delivery; its first argument is the number of its request.
 pub(crate) const EVENT: &str = "update_store";
@@ -24,11 +24,6 @@ impl Push {
     /// The token of the `index`th device, which is also its user's name.
     pub(crate) fn token_of(index: usize) -> String {
         format!("bench-{index}")
-    }
-
-    /// The text that acknowledges the delivery with this id.
-    pub(crate) fn acknowledge(&self, id: u64) -> String {
-        format!("43/{},{id}[]", self.site)
     }
 
     /// What stands behind the namespace, if it is ours.
@@ -91,6 +86,16 @@ impl Dialect for Push {
             [b'1', ..] | [b'4', b'1' | b'4', ..] => refused(text),
             _ => Incoming::Other,
         });
+    }
+}
+
+impl Acknowledging for Push {
+    fn acknowledge(&self, id: u64) -> String {
+        format!("43/{},{id}[]", self.site)
+    }
+
+    fn acknowledge_batch(&self, id: u64) -> String {
+        self.acknowledge(id)
     }
 }
 

@@ -91,7 +91,7 @@ pub(super) fn read_message(text: &[u8]) -> Incoming {
 }
 
 /// An id in the form of a UUID, as the original clients send.
-struct Uuid(u64);
+pub(super) struct Uuid(pub(super) u64);
 
 const UUID_START: &str = "00000000-0000-4000-8000-";
 
@@ -108,7 +108,7 @@ impl Uuid {
     }
 }
 
-fn push(out: &mut String, text: fmt::Arguments<'_>) {
+pub(super) fn push(out: &mut String, text: fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
     let _ = out.write_fmt(text);
 }

@@ -5,16 +5,19 @@
 
 pub(crate) mod calls;
 pub(crate) mod connect;
+pub(crate) mod deliver;
 pub(crate) mod fan_out;
 pub(crate) mod idle;
 mod measure;
 pub(crate) mod relay;
+mod requests;
 pub(crate) mod send;
 pub(crate) mod sockjs_echo;
 pub(crate) mod sockjs_idle;
 
 pub use calls::Calls;
 pub use connect::Connect;
+pub use deliver::Deliver;
 pub use fan_out::FanOut;
 pub use idle::Idle;
 pub use relay::Relay;
@@ -58,6 +61,9 @@ pub enum Workload {
     /// Publishers and followers of many channels, on different nodes of one
     /// service: publications and their latency.
     Relay(Relay),
+    /// Deliveries to devices by an action of the server, on different nodes of
+    /// one service: rate, and latency to the devices' handlers.
+    Deliver(Deliver),
     /// `POST /send` to devices of a site, which speak Socket.IO: rate, and latency
     /// to the devices' handlers.
     Send(Send),
