@@ -243,6 +243,13 @@ async fn device_queues_of_a_cluster_do_what_those_in_memory_do() {
     }
 }
 
+#[tokio::test]
+async fn device_queues_of_several_servers_do_what_those_in_memory_do() {
+    let servers = [Engine::start().await, Engine::start().await];
+    let url = servers.iter().map(Engine::url).collect::<Vec<_>>().join(",");
+    do_the_same(&url, QueueLimits { devices: 100, keys: 100, ..limits() }, 6, true).await;
+}
+
 fn presence_step(store: &dyn PresenceStore, random: &mut StdRng, now: u64) -> BoxFuture<'static, String> {
     fn member(member: &Member) -> String {
         format!("{} {:?} {} {}", member.client, member.user, member.info.as_str(), member.since.0)
@@ -309,4 +316,11 @@ async fn presence_does_what_that_in_memory_does() {
 async fn presence_of_a_cluster_does_what_that_in_memory_does() {
     let cluster = RedisCluster::start().await;
     presence_is_the_same(&cluster.url(), 3).await;
+}
+
+#[tokio::test]
+async fn presence_of_several_servers_does_what_that_in_memory_does() {
+    let servers = [Engine::start().await, Engine::start().await];
+    let url = servers.iter().map(Engine::url).collect::<Vec<_>>().join(",");
+    presence_is_the_same(&url, 4).await;
 }

@@ -311,10 +311,73 @@ async fn bounds_queues<S: DeviceStore>(new: impl AsyncFn(QueueLimits) -> S) {
 ///
 /// When the store has forgotten something.
 pub async fn devices_kept<S: DeviceStore>(open: impl AsyncFn(QueueLimits) -> S) {
-    let limits = || QueueLimits { count: 3, ..QueueLimits::default() };
-    let bench = Bench(open(limits()).await);
-    let now = Timestamp::now();
-    let second = |n: u64| (now.0 - at(0).0) / 1000 + n;
+    let begun = Timestamp::now();
+    keeps_what_it_knew(&open, begun).await;
+    // Whoever was connected departed at the latest when the store was opened again.
+    let second = |n: u64| seconds(begun) + n;
+    let bench = Bench(open(few()).await);
+    assert_eq!(bench.seqs("8", "e", second(30)).await, [5]);
+    assert_eq!(bench.append(To::user("8"), "e", "[]", second(600)).await.queued.len(), 0);
+    bench.0.expire(at(second(600))).await.unwrap();
+    drop(bench);
+
+    let bench = Bench(open(few()).await);
+    let arrived = bench.arrive("8", "phone", &[], second(601)).await;
+    assert!(!arrived.resumed && arrived.resyncs.is_empty(), "{arrived:?}");
+    assert!(bench.held("8", "phone", second(601)).await.is_empty());
+}
+
+/// The same for a store that has a clock of its own, before which it forgets nothing whatever it is told the time is. Waits
+/// for that, a few seconds.
+///
+/// # Panics
+///
+/// When the store has forgotten something, or has forgotten nothing in time.
+pub async fn devices_kept_by_own_clock<S: DeviceStore>(open: impl AsyncFn(QueueLimits) -> S) {
+    const TTL: Duration = Duration::from_secs(2);
+    const PATIENCE: Duration = Duration::from_mins(1);
+    const MILLISECOND: Duration = Duration::from_millis(1);
+    let begun = Timestamp::now();
+    keeps_what_it_knew(&open, begun).await;
+    let bench = Bench(open(few()).await);
+    assert_eq!(bench.seqs("8", "e", seconds(begun) + 30).await, [5]);
+    // From here on for its own time.
+    let arrival = Arrival { device: device("8", "phone"), rooms: Vec::new(), ttl: TTL };
+    bench.0.arrive(arrival, Timestamp::now()).await.unwrap();
+    let opened = std::time::Instant::now();
+    drop(bench);
+    let bench = Bench(open(few()).await);
+    let is_known = async || {
+        let appended = bench.0.append(To::user("8"), message("e", "[]"), Timestamp::now()).await.unwrap();
+        !appended.queued.is_empty()
+    };
+    while is_known().await {
+        assert!(opened.elapsed() < PATIENCE, "it is remembered for ever");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Both clocks count whole milliseconds.
+    assert!(opened.elapsed() + MILLISECOND >= TTL, "it is forgotten after {:?}", opened.elapsed());
+    bench.0.expire(Timestamp::now()).await.unwrap();
+    drop(bench);
+
+    let bench = Bench(open(few()).await);
+    let arrived = bench.arrive("8", "phone", &[], seconds(Timestamp::now())).await;
+    assert!(!arrived.resumed && arrived.resyncs.is_empty(), "{arrived:?}");
+    assert!(bench.held("8", "phone", seconds(Timestamp::now())).await.is_empty());
+}
+
+fn few() -> QueueLimits {
+    QueueLimits { count: 3, ..QueueLimits::default() }
+}
+
+/// A time as the bench counts it.
+fn seconds(time: Timestamp) -> u64 {
+    (time.0 - at(0).0) / 1000
+}
+
+async fn keeps_what_it_knew<S: DeviceStore>(open: &impl AsyncFn(QueueLimits) -> S, begun: Timestamp) {
+    let bench = Bench(open(few()).await);
+    let second = |n: u64| seconds(begun) + n;
     let first = bench.arrive("8", "phone", &["staff"], second(0)).await;
     bench.arrive("9", "phone", &["staff"], second(0)).await;
     let keyed = Message { key: Some("key".into()), ..message("e", r#"["kept"]"#) };
@@ -325,7 +388,7 @@ pub async fn devices_kept<S: DeviceStore>(open: impl AsyncFn(QueueLimits) -> S) 
     bench.acknowledge("9", "phone", Acknowledge::Through(1)).await;
     drop(bench);
 
-    let bench = Bench(open(limits()).await);
+    let bench = Bench(open(few()).await);
     let again = bench.0.append(To::user("8"), keyed, at(second(1))).await.unwrap();
     assert!(again.duplicate, "the key is remembered");
     assert_eq!(
@@ -344,22 +407,9 @@ pub async fn devices_kept<S: DeviceStore>(open: impl AsyncFn(QueueLimits) -> S) 
     let [(_, Queued::Overflowed { resync, .. })] = &full.queued[..] else { panic!("{full:?}") };
     drop(bench);
 
-    let bench = Bench(open(limits()).await);
+    let bench = Bench(open(few()).await);
     let arrived = bench.arrive("8", "phone", &[], second(3)).await;
     assert_eq!(arrived.resyncs, std::slice::from_ref(resync), "what it was not told is kept");
     assert!(bench.held("8", "phone", second(3)).await.is_empty());
     bench.told("8", "phone", &[resync.number]).await;
-    drop(bench);
-
-    // Whoever was connected departed at the latest when the store was opened again.
-    let bench = Bench(open(limits()).await);
-    assert_eq!(bench.seqs("8", "e", second(30)).await, [5]);
-    assert_eq!(bench.append(To::user("8"), "e", "[]", second(600)).await.queued.len(), 0);
-    bench.0.expire(at(second(600))).await.unwrap();
-    drop(bench);
-
-    let bench = Bench(open(limits()).await);
-    let arrived = bench.arrive("8", "phone", &[], second(601)).await;
-    assert!(!arrived.resumed && arrived.resyncs.is_empty(), "{arrived:?}");
-    assert!(bench.held("8", "phone", second(601)).await.is_empty());
 }

@@ -12,7 +12,7 @@ mod presence;
 mod tokens;
 
 pub use broker::broker;
-pub use devices::{devices, devices_kept};
+pub use devices::{devices, devices_kept, devices_kept_by_own_clock};
 pub use nodes::broker_nodes;
 pub use presence::presence;
 pub use tokens::{tokens, tokens_shared};

@@ -41,7 +41,7 @@ pub enum RedisError {
         reason: String,
     },
     /// A name has characters that a key may not have here.
-    #[error("{0:?} cannot be part of a key's name: use 1 to 64 letters, digits, and . _ -")]
+    #[error("{0:?} cannot be part of a key's name: use 1 to 65 letters, digits, and . _ -")]
     Name(String),
 }
 

@@ -73,7 +73,8 @@ impl Redis {
         Ok(Self { link: Link::connect(address, options, SCRIPTS).await? })
     }
 
-    /// A namespace of this one, over the same connections. Its name has 1 to 64 letters, digits, and `. _ -`.
+    /// A namespace of this one, over the same connections. Its name has 1 to 65 letters, digits, and `. _ -`: one more than
+    /// 64, so that names of up to 64 have room for one that sets them apart.
     pub fn namespace(&self, name: &str) -> Result<Self, RedisError> {
         Ok(Self { link: self.link.namespace(name)? })
     }

@@ -1,12 +1,13 @@
 //! How an engine is used.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::engine::Outage;
 
 /// Options of [`Redis::connect`](super::Redis::connect).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RedisOptions {
     pub(super) prefix: String,
     pub(super) user: Option<String>,
@@ -21,6 +22,28 @@ pub struct RedisOptions {
     pub(super) max_pending_bytes: usize,
     pub(super) max_tokens: usize,
     pub(super) lease: Duration,
+}
+
+/// Without secrets.
+impl fmt::Debug for RedisOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hidden = |secret: &Option<String>| secret.as_ref().map(|_| "…");
+        f.debug_struct("RedisOptions")
+            .field("prefix", &self.prefix)
+            .field("user", &self.user)
+            .field("password", &hidden(&self.password))
+            .field("sentinel_user", &self.sentinel_user)
+            .field("sentinel_password", &hidden(&self.sentinel_password))
+            .field("ca", &self.ca)
+            .field("connect_limit", &self.connect_limit)
+            .field("response_limit", &self.response_limit)
+            .field("outage", &self.outage)
+            .field("max_pending", &self.max_pending)
+            .field("max_pending_bytes", &self.max_pending_bytes)
+            .field("max_tokens", &self.max_tokens)
+            .field("lease", &self.lease)
+            .finish()
+    }
 }
 
 impl Default for RedisOptions {
@@ -121,7 +144,8 @@ impl RedisOptions {
         self
     }
 
-    /// How many bytes of operations may wait for Redis. What is beyond is refused. Default 64 MiB.
+    /// How many bytes of operations may wait for Redis, and as many again in each device store behind a delivery to very
+    /// many. What is beyond is refused. Default 64 MiB.
     #[must_use]
     pub fn max_pending_bytes(mut self, bytes: usize) -> Self {
         self.max_pending_bytes = bytes;
@@ -136,10 +160,22 @@ impl RedisOptions {
     }
 
     /// After how long a node that says nothing counts as dead: its presence ends then, and its devices are away. It
-    /// says something each third of that. Default 30 s.
+    /// says something each third of that. Default 30 s, at least 100 ms.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = lease;
+        self.lease = lease.max(Duration::from_millis(100));
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_shown_without_secrets() {
+        let options = RedisOptions::new().user("ann").password("secret").sentinel_password("secret");
+        let shown = format!("{options:?}");
+        assert!(shown.contains("ann") && !shown.contains("secret"), "{shown}");
     }
 }

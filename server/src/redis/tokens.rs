@@ -28,8 +28,9 @@ const LONGEST: Duration = Duration::from_hours(24 * 365);
 /// Keeps tokens in Redis: a token is redeemed once, on one node, however many try it.
 ///
 /// Their number is bounded by [`RedisOptions::max_tokens`](super::RedisOptions::max_tokens), about, since with several
-/// servers each part of them has a share of that. They expire by Redis' clock, and the bound counts by the nodes' clocks.
-/// A redemption whose answer is lost may have taken the token: the client asks for another.
+/// servers each part of them has a share of that. They expire by Redis' clock, and the bound counts by the nodes' clocks,
+/// which count no token out that is there. A redemption whose answer is lost may have taken the token: the client asks for
+/// another.
 pub struct RedisTokenStore {
     link: Link,
 }

@@ -11,8 +11,9 @@ const NODES: usize = 3;
 /// A Redis Cluster of three nodes without replicas. It ends when this is dropped.
 #[derive(Debug)]
 pub struct RedisCluster {
-    /// Its nodes. Each has a third of the slots, in this order.
+    /// Its nodes. Each has a third of the slots, in this order; those that were added have none.
     pub nodes: Vec<Redis>,
+    settings: Settings,
 }
 
 impl RedisCluster {
@@ -25,19 +26,18 @@ impl RedisCluster {
     pub async fn with(settings: Settings) -> Self {
         let mut nodes = Vec::with_capacity(NODES);
         for _ in 0..NODES {
-            let node = Redis::try_with(&settings, |address, beside| {
-                let ip = address.ip().to_string();
-                let words = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
-                let mut all: Vec<String> = words.map(str::to_owned).into();
-                all.extend(["--cluster-port".to_owned(), beside.to_string()]);
-                all.extend(["--cluster-announce-ip".to_owned(), ip]);
-                all
-            });
-            nodes.push(node.await);
+            nodes.push(node(&settings).await);
         }
-        let cluster = Self { nodes };
+        let cluster = Self { nodes, settings };
         cluster.join().await;
         cluster
+    }
+
+    /// Adds a node that has no slots, and waits until all know it.
+    pub async fn add(&mut self) {
+        self.nodes.push(node(&self.settings).await);
+        self.meet(self.nodes.len() - 1).await;
+        self.is_whole().await;
     }
 
     /// `redis+cluster://…` with all nodes.
@@ -77,13 +77,31 @@ impl RedisCluster {
             let epoch = (at + 1).to_string();
             assert_eq!(node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &epoch]).await, "OK");
         }
-        for node in &self.nodes[1..] {
-            let (ip, port) = (node.address.ip().to_string(), node.port().to_string());
-            let bus = node.command(&["CONFIG", "GET", "cluster-port"]).await;
-            let bus = bus.lines().last().expect("a port").to_owned();
-            let answer = self.nodes[0].command(&["CLUSTER", "MEET", &ip, &port, &bus]).await;
-            assert_eq!(answer, "OK");
+        for at in 1..self.nodes.len() {
+            self.meet(at).await;
         }
         self.is_whole().await;
     }
+
+    /// Makes a node known to the first, and so to all.
+    async fn meet(&self, at: usize) {
+        let node = &self.nodes[at];
+        let (ip, port) = (node.address.ip().to_string(), node.port().to_string());
+        let bus = node.command(&["CONFIG", "GET", "cluster-port"]).await;
+        let bus = bus.lines().last().expect("a port").to_owned();
+        let answer = self.nodes[0].command(&["CLUSTER", "MEET", &ip, &port, &bus]).await;
+        assert_eq!(answer, "OK");
+    }
+}
+
+async fn node(settings: &Settings) -> Redis {
+    Redis::try_with(settings, |address, beside| {
+        let ip = address.ip().to_string();
+        let words = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+        let mut all: Vec<String> = words.map(str::to_owned).into();
+        all.extend(["--cluster-port".to_owned(), beside.to_string()]);
+        all.extend(["--cluster-announce-ip".to_owned(), ip]);
+        all
+    })
+    .await
 }

@@ -3,16 +3,19 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
-use super::{Redis, Settings, TRIES};
+use super::redis::command;
+use super::server::{Program, Server, text};
+use super::{Redis, Settings};
 use crate::limit::within;
-use crate::process::{Place, Process};
+use crate::process::Place;
 
 /// What the Sentinels call it.
 const SERVICE: &str = "main";
 /// How many Sentinels there are; two of them decide.
 const SENTINELS: usize = 3;
+/// The program.
+const PROGRAM: Program =
+    Program { name: "redis-server", port: 26379, ready: "+monitor master", taken: "already in use" };
 
 /// A primary with one replica, watched by three Sentinels. All end when this is dropped.
 #[derive(Debug)]
@@ -23,11 +26,7 @@ pub struct RedisSentinel {
 }
 
 #[derive(Debug)]
-struct Sentinel {
-    address: SocketAddr,
-    _process: Process,
-    _folder: TempDir,
-}
+struct Sentinel(Server);
 
 impl RedisSentinel {
     /// Starts all of it, and waits until every Sentinel knows the others and the replica.
@@ -55,7 +54,7 @@ impl RedisSentinel {
 
     /// `redis+sentinel://…` with all Sentinels, and the service.
     pub fn url(&self) -> String {
-        let all: Vec<_> = self.sentinels.iter().map(|sentinel| sentinel.address.to_string()).collect();
+        let all: Vec<_> = self.sentinels.iter().map(|sentinel| sentinel.0.address.to_string()).collect();
         format!("redis+sentinel://{}/{SERVICE}", all.join(","))
     }
 
@@ -110,37 +109,25 @@ impl RedisSentinel {
 
 impl Sentinel {
     async fn start(place: &Place, primary: SocketAddr) -> Self {
-        for _ in 0..TRIES {
-            let folder = tempfile::tempdir().expect("a temporary folder");
-            let here = place.address(26379);
-            let path = folder.path().join("sentinel.conf");
-            let folder_path = folder.path().to_str().expect("the path is UTF-8");
+        let settings = Settings::new().place(place.clone());
+        let server = Server::start(&PROGRAM, &settings, |here| {
+            let path = here.folder.join("sentinel.conf");
             let configuration = format!(
-                "bind {}\nport {}\ndir {folder_path}\nprotected-mode no\nsentinel monitor {SERVICE} {} {} 2\n\
+                "bind {}\nport {}\ndir {}\nprotected-mode no\nsentinel monitor {SERVICE} {} {} 2\n\
                  sentinel down-after-milliseconds {SERVICE} 1000\nsentinel failover-timeout {SERVICE} 6000\n",
-                here.ip(),
-                here.port(),
+                here.address.ip(),
+                here.address.port(),
+                here.folder.display(),
                 primary.ip(),
                 primary.port(),
             );
             std::fs::write(&path, configuration).expect("a file can be written");
-            let arguments =
-                vec![path.to_str().expect("the path is UTF-8").to_owned(), "--sentinel".to_owned()];
-            let mut process =
-                Process::new("redis-server", arguments, folder.path(), "+monitor master", place);
-            if process.start().await {
-                return Self { address: here, _process: process, _folder: folder };
-            }
-            let log = process.log();
-            assert!(log.contains("already in use"), "the Sentinel did not start: {log}");
-        }
-        panic!("a Sentinel found no free port in {TRIES} tries");
+            vec![text(&path), "--sentinel".to_owned()]
+        });
+        Self(server.await)
     }
 
     async fn command(&self, words: &[&str]) -> String {
-        let mut command = tokio::process::Command::new("redis-cli");
-        command.args(["-h", &self.address.ip().to_string(), "-p", &self.address.port().to_string()]);
-        let output = within("redis-cli", command.args(words).kill_on_drop(true).output()).await;
-        String::from_utf8_lossy(&output.expect("redis-cli runs").stdout).trim_end().to_owned()
+        command(&self.0, words).await
     }
 }

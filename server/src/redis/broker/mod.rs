@@ -22,7 +22,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use ::redis::cmd;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared, ready};
+use futures_util::future::{self, BoxFuture, ready};
 use tokensocket_protocol::{Channel, Pattern, RawJson};
 
 use self::incoming::Incoming;
@@ -64,10 +64,10 @@ pub(super) const SCRIPTS: &[&Script] = &[&PUBLISH, &HISTORY];
 /// `maxmemory` reached publications that are kept are refused ([`BrokerError::Unavailable`]) as long as Redis evicts
 /// nothing (`maxmemory-policy noeviction`); one that evicts loses histories, and says so by new epochs or gaps.
 pub struct RedisBroker {
-    shared: Arc<Common>,
+    shared: Arc<Shared>,
 }
 
-struct Common {
+struct Shared {
     link: Link,
     outgoing: Arc<Outgoing>,
     incoming: Arc<Incoming>,
@@ -80,18 +80,18 @@ struct Started {
     ticket: Ticket,
     topics: [Topic; 2],
     /// When what is for all nodes, and for this one, comes.
-    hears: Shared<BoxFuture<'static, ()>>,
+    hears: future::Shared<BoxFuture<'static, ()>>,
 }
 
 impl RedisBroker {
     pub(super) fn new(link: Link) -> Self {
         let incoming = Arc::new(Incoming::default());
         let outgoing = Outgoing::new(link.clone());
-        Self { shared: Arc::new(Common { link, outgoing, incoming, started: OnceLock::new() }) }
+        Self { shared: Arc::new(Shared { link, outgoing, incoming, started: OnceLock::new() }) }
     }
 }
 
-impl Common {
+impl Shared {
     fn started(&self) -> Result<&Started, BrokerError> {
         self.started.get().ok_or_else(|| BrokerError::Unavailable("the broker has not begun".to_owned()))
     }
@@ -163,6 +163,10 @@ impl Broker for RedisBroker {
             outcome.await.unwrap_or_else(|_| Err(ended()))
         }
         .boxed()
+    }
+
+    fn holds(&self) -> bool {
+        self.shared.link.holds()
     }
 
     fn history(
@@ -274,7 +278,7 @@ impl Broker for RedisBroker {
     }
 }
 
-impl Drop for Common {
+impl Drop for Shared {
     fn drop(&mut self) {
         let Some(started) = self.started.get() else { return };
         let (topics, globs) = (self.incoming.followed().topics(), self.incoming.patterns().globs());

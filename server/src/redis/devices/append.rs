@@ -17,6 +17,7 @@ use futures_util::future::{BoxFuture, join_all};
 use redis::Value;
 
 use super::here::{Notes, sorted};
+use super::lease::salt;
 use super::{Again, Devices, WORK, flag, millis, number, scripts, text};
 use crate::delivery::{Appended, Device, Message, Queued, Resync, ResyncReason, To};
 use crate::redis::link::LinkError;
@@ -26,6 +27,8 @@ use crate::timestamp::Timestamp;
 
 /// So many names are looked up by one call.
 const NAMES: usize = 256;
+/// About so many bytes stand around a message.
+const AROUND: usize = 256;
 
 /// A message whose first pages are sent.
 pub(super) struct Append {
@@ -40,6 +43,8 @@ struct Part {
     head: Vec<Bytes>,
     kind: &'static str,
     chunks: Vec<Vec<Arc<str>>>,
+    /// Its share of what the message is.
+    bytes: usize,
     again: Again,
     /// Something of it was sent twice.
     is_repeated: Arc<AtomicBool>,
@@ -98,6 +103,7 @@ impl Append {
             return Err(StoreError::TooLarge { bytes, limit });
         }
         let (kind, parts) = parts(devices, to, key.is_some());
+        let share = bytes.div_ceil(parts.len().max(1)) + AROUND;
         let again = if key.is_some() { Again::Safe } else { Again::Never };
         let head = vec![
             number(now.0),
@@ -122,7 +128,7 @@ impl Append {
             }
             let (devices, head) = (Arc::clone(devices), head.clone());
             let is_repeated = Arc::default();
-            Part { devices, shard, head, kind, chunks, again, is_repeated }.begin()
+            Part { devices, shard, head, kind, chunks, bytes: share, again, is_repeated }.begin()
         };
         Ok(Self { parts: parts.into_iter().map(begin).collect::<Result<_, _>>()? })
     }
@@ -154,18 +160,20 @@ impl Part {
         let lane = Arc::clone(self.devices.lane(self.shard)?);
         let known = self.devices.counts.get(self.shard).map_or(0, |counts| counts.0.load(Ordering::Relaxed));
         let is_long = self.chunks.len() > 1 || (self.kind != "u" && known > WORK);
+        let names = self.chunks.iter().flatten().map(|name| name.len()).sum::<usize>();
+        let bytes = names + self.bytes;
         let part = Arc::new(self);
         let sending = Arc::clone(&part);
         let send = move |_: &mut Notes| sending.send(&Place::default());
         Ok(if is_long {
-            let calling = lane.call_alone(send);
+            let calling = lane.call_alone(bytes, send);
             async move {
                 let (first, turn) = calling.await;
                 part.finish(first, Some(turn)).await
             }
             .boxed()
         } else {
-            let calling = lane.call(send);
+            let calling = lane.call(bytes, send);
             async move { part.finish(calling.await, None).await }.boxed()
         })
     }
@@ -187,10 +195,14 @@ impl Part {
             place.last_user.clone().into(),
             flag(place.chunk + 1 >= self.chunks.len()),
             Bytes::from_static(self.kind.as_bytes()),
+            Bytes::new(),
+            flag(false),
+            salt(),
         ]);
+        let (run, lasting) = (args.len() - 3, args.len() - 2);
         args.extend(names.iter().map(text));
         let sending = Sending::new(&scripts::APPEND, devices.shards.route(self.shard), args, self.again);
-        sending.noting(&self.is_repeated).send(&devices.link)
+        sending.run(run).lasting(lasting, &devices.link).noting(&self.is_repeated).send(&devices.link)
     }
 
     /// Goes from page to page.
@@ -219,10 +231,7 @@ impl Part {
             match &*state {
                 "duplicate" => {
                     appended.duplicate = appended.queued.is_empty();
-                    if self.is_repeated.load(Ordering::Relaxed) {
-                        // It may have been this very call, whose first answer was lost.
-                        self.devices.missed();
-                    }
+                    self.done();
                     return Ok(appended);
                 }
                 "keys" => return Err(Partly { error: StoreError::TooMany("keys"), nothing: is_first }),
@@ -236,12 +245,21 @@ impl Part {
                         ..Place::default()
                     };
                     if place.chunk >= self.chunks.len() {
+                        self.done();
                         return Ok(appended);
                     }
                 }
             }
             is_first = false;
             answered = self.send(&place).await;
+        }
+    }
+
+    /// All of it is there.
+    fn done(&self) {
+        if self.is_repeated.load(Ordering::Relaxed) {
+            // What was done by a call whose answer was lost nobody here was told.
+            self.devices.missed();
         }
     }
 

@@ -36,7 +36,8 @@ pub(super) async fn keep(devices: Weak<Devices>) {
     }
 }
 
-fn salt() -> bytes::Bytes {
+/// By what epochs change, if they do.
+pub(super) fn salt() -> bytes::Bytes {
     format!("{:016x}", rand::random::<u64>()).into()
 }
 
@@ -70,10 +71,18 @@ impl Devices {
     pub(super) fn seen(&self, shard: usize, is_leased: bool, salt: String) {
         let Ok(lane) = self.lane(shard) else { return };
         let mut notes = lane.notes();
-        let was_leased = std::mem::replace(&mut notes.is_leased, true);
         let is_salted = notes.salt.as_ref().is_some_and(|before| *before != salt);
         notes.salt = Some(salt);
-        if (was_leased && !is_leased) || is_salted {
+        drop(notes);
+        self.leased(shard, is_leased && !is_salted);
+    }
+
+    /// Whether Redis has known all the time who is connected here.
+    fn leased(&self, shard: usize, is_leased: bool) {
+        let Ok(lane) = self.lane(shard) else { return };
+        let mut notes = lane.notes();
+        let was_leased = std::mem::replace(&mut notes.is_leased, true);
+        if was_leased && !is_leased {
             notes.must_rejoin = true;
             drop(notes);
             self.gap.store(true, Ordering::Release);
@@ -173,7 +182,9 @@ impl Devices {
                 let notes = lane.notes();
                 self.send_lasting(&scripts::REJOIN, shard, self.rejoin_args(&notes, batch))
             };
-            let told = Answer::new(calling.await?)?.rest(rejoined)?;
+            let mut answer = Answer::new(calling.await?)?;
+            self.leased(shard, answer.take()?);
+            let told = answer.rest(rejoined)?;
             for (device, last, resyncs) in told {
                 lane.notes().is_at(&device, last);
                 if let Some(handler) = self.handler() {

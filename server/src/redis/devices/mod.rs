@@ -30,7 +30,7 @@ use tokio::sync::{Notify, oneshot};
 use super::Redis;
 use super::link::{Again, Link, Listening, Task};
 use super::script::Script;
-use super::shards::{Answer, Calling, Lane, Sending, Shards};
+use super::shards::{Answer, Calling, Lane, MOST_WAITING, Sending, Shards, carried};
 use crate::delivery::{
     Acknowledge, Appended, Arrival, Arrived, Device, DeviceHandler, DeviceStore, Entry, Expired, Message,
     QueueCounts, QueueLimits, Resync, To,
@@ -46,6 +46,8 @@ use here::Notes;
 
 /// So many devices, or entries, one call deals with, so that it does not hold up others: about five milliseconds.
 const WORK: usize = 1_000;
+/// About how many bytes an arrival is, without rooms.
+const ARRIVING: usize = 256;
 
 /// Keeps the queues of devices in Redis, for all nodes.
 ///
@@ -64,12 +66,17 @@ const WORK: usize = 1_000;
 ///
 /// **What was lost is told.** A device's epoch is kept with its queue. After a restart of Redis, unless it is a single
 /// server with `appendfsync always`, and after a failover, every device's epoch is another one, and each is told to
-/// resync (`lost`): nobody can know what is missing. What is there is delivered all the same. A Redis that was emptied knows no device: whoever
-/// comes back is new (`resumed: false`), and who is connected is told `lost`.
+/// resync (`lost`): nobody can know what is missing. What is there is delivered all the same. A Redis that was emptied
+/// knows no device: whoever comes back is new (`resumed: false`), and who is connected is told `lost`. Numbers that
+/// somebody may have been sent are not given again: a queue goes on behind them.
 ///
-/// **Nodes.** A node holds a lease in each shard, 30 s by default, and renews it each third of that. The connections of a node that does not are ended as of the end of its lease, at the next
-/// [`expire`](DeviceStore::expire) of another: within about ten seconds of it. A node that was only cut off takes its
-/// devices back when it returns.
+/// **Nodes.** A node holds a lease in each shard, 30 s by default, and renews it each third of that. The connections of a
+/// node that does not are ended as of the end of its lease, at the next [`expire`](DeviceStore::expire) of another: within
+/// about ten seconds of it. A node that was only cut off takes its devices back when it returns.
+///
+/// **Clocks.** What is past its time, and which keys are still known, goes by the nodes' clocks, but never ahead of Redis'
+/// own: a node whose clock is ahead forgets nothing early. What one does that is behind is over early by so much: let
+/// clocks agree (NTP) to well within the times that are used.
 ///
 /// **Several shards.** With several servers, or a cluster, users are spread over 16 shards, each with its own slot.
 /// All of a user's devices are in one. Then, other than in one:
@@ -129,10 +136,11 @@ impl Redis {
 impl RedisDeviceStore {
     pub(in crate::redis) fn new(link: Link, limits: QueueLimits) -> Self {
         let shards = Shards::new(&link, "d");
+        let budget = link.budget(MOST_WAITING);
         let node = NodeId::from_number(rand::random());
         let devices = Arc::new_cyclic(|itself| Devices {
             itself: Weak::clone(itself),
-            lanes: (0..shards.count()).map(|_| Lane::new(Notes::default())).collect(),
+            lanes: (0..shards.count()).map(|_| Lane::new(Notes::default(), Arc::clone(&budget))).collect(),
             counts: (0..shards.count()).map(|_| (AtomicUsize::new(0), AtomicUsize::new(0))).collect(),
             link,
             limits,
@@ -179,7 +187,9 @@ impl Devices {
     /// Sends a script in its turn.
     fn call(&self, script: &'static Script, shard: usize, args: Vec<Bytes>) -> Calling {
         match (self.lane(shard), self.itself.upgrade()) {
-            (Ok(lane), Some(devices)) => lane.call(move |_| devices.send(script, shard, args, Again::Safe)),
+            (Ok(lane), Some(devices)) => {
+                lane.call(carried(&args), move |_| devices.send(script, shard, args, Again::Safe))
+            }
             _ => ready(Err(super::link::LinkError::Away("the store is closed".to_owned()))).boxed(),
         }
     }
@@ -274,7 +284,11 @@ impl DeviceStore for RedisDeviceStore {
             Err(error) => return ready(Err(error)).boxed(),
         };
         let sending = Arc::clone(&devices);
-        let calling = lane.call(move |notes| {
+        let bytes = ARRIVING + arrival.rooms.iter().map(|room| room.len()).sum::<usize>();
+        let is_noted = Arc::new(AtomicBool::new(false));
+        let noting = Arc::clone(&is_noted);
+        let calling = lane.call(bytes, move |notes| {
+            noting.store(true, Ordering::Relaxed);
             let most =
                 sending.share(shard, sending.limits.devices, |counts| counts.0.load(Ordering::Relaxed));
             let connections = notes.arrive(&arrival);
@@ -301,7 +315,7 @@ impl DeviceStore for RedisDeviceStore {
         completed(async move {
             let answered = calling.await.map_err(StoreError::from);
             let arrived = answered.and_then(|value| devices.arrived(shard, &device, value));
-            if arrived.is_err() {
+            if arrived.is_err() && is_noted.load(Ordering::Relaxed) {
                 lane.notes().not_arrived(&device);
                 devices.look.notify_one();
             }
@@ -316,7 +330,7 @@ impl DeviceStore for RedisDeviceStore {
             Err(error) => return ready(Err(error)).boxed(),
         };
         let (sending, departing) = (Arc::clone(&devices), device.clone());
-        let calling = lane.call(move |notes| match notes.depart(&departing) {
+        let calling = lane.call_last(move |notes| match notes.depart(&departing) {
             // It did not arrive here.
             None => ready(Ok(Value::Nil)).boxed(),
             Some(connections) => sending.send_departure(shard, &departing, connections, now),
@@ -388,7 +402,7 @@ impl DeviceStore for RedisDeviceStore {
         };
         let devices = Arc::clone(devices);
         let noting = Arc::clone(&is_repeated);
-        let calling = lane.call(move |_| {
+        let calling = lane.call(carried(&args), move |_| {
             Sending::new(&scripts::ACKNOWLEDGE, sending.shards.route(shard), args, Again::Safe)
                 .noting(&noting)
                 .send(&sending.link)

@@ -36,8 +36,13 @@ pub(super) static ARRIVE: Script = script!(even if full:
 );
 pub(super) static DEPART: Script =
     script!(even if full: "scripts/device.lua", "scripts/forget.lua", "scripts/depart.lua");
-pub(super) static APPEND: Script =
-    script!("scripts/device.lua", "scripts/keys.lua", "scripts/hint.lua", "scripts/append.lua");
+pub(super) static APPEND: Script = script!(
+    "scripts/device.lua",
+    "scripts/keep.lua",
+    "scripts/keys.lua",
+    "scripts/hint.lua",
+    "scripts/append.lua"
+);
 pub(super) static READ: Script = script!(even if full: "scripts/device.lua", "scripts/read.lua");
 pub(super) static ACKNOWLEDGE: Script =
     script!(even if full: "scripts/device.lua", "scripts/hint.lua", "scripts/acknowledge.lua");

@@ -166,13 +166,14 @@ fn decoded(text: &str) -> Result<Option<String>, &'static str> {
     Ok((!text.is_empty()).then(|| text.into_owned()))
 }
 
-/// An address that was not understood may have a password anywhere.
+/// An address that was not understood may have a password anywhere: also in what others take for options.
 fn without_password(text: &str) -> String {
-    match (text.find("://"), text.rfind('@')) {
-        (Some(from), Some(to)) if from < to => format!("{}://…{}", &text[..from], &text[to..]),
-        (None, Some(to)) => format!("…{}", &text[to..]),
-        _ => text.to_owned(),
-    }
+    let (hidden, shown) = match (text.find("://"), text.rfind('@')) {
+        (Some(from), Some(to)) if from < to => (format!("{}://…", &text[..from]), &text[to..]),
+        (None, Some(to)) => ("…".to_owned(), &text[to..]),
+        _ => (String::new(), text),
+    };
+    hidden + shown.split(['?', '#']).next().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -241,7 +242,13 @@ mod tests {
         ] {
             assert_eq!(parse(text).to_string(), shown);
         }
-        for wrong in ["redis://u:secret@a/x", "u:secret@a"] {
+        for wrong in [
+            "redis://u:secret@a/x",
+            "u:secret@a",
+            "redis://a?password=secret",
+            "redis://a/x#secret",
+            "redis://u:secret?secret@a/x",
+        ] {
             assert!(!Address::parse(wrong).unwrap_err().to_string().contains("secret"));
         }
     }

@@ -17,6 +17,8 @@ pub(in crate::redis) struct Facts {
     pub(in crate::redis) version: String,
     /// A name that changes whenever the server may have lost what it answered for; see [`Facts::read`].
     pub(in crate::redis) generation: String,
+    /// Its present run: another since each start.
+    pub(in crate::redis) run: String,
     /// What it is called among those that may take over from one another.
     pub(super) place: String,
     /// It writes to its disk what it answers for, and then answers.
@@ -35,8 +37,8 @@ pub(super) enum Unfit {
 }
 
 impl Facts {
-    /// Reads `INFO`. `syncs`: its append-only file is synced before it answers. `place` names the server among those that may take over from one another (its own id in a cluster,
-    /// what Sentinel calls it), and is empty where there is one.
+    /// Reads `INFO`. `syncs`: its append-only file is synced before it answers. `place` names the server among those that
+    /// may take over from one another (its own id in a cluster, what Sentinel calls it), and is empty where there is one.
     ///
     /// The generation: with an append-only file that is synced before it answers a server has after a restart what it
     /// answered for, so it keeps its name, unless it was promoted, as a replica may lack the last of its primary. In any
@@ -86,12 +88,13 @@ impl Facts {
         }
         let promoted = field("master_replid2").trim_start_matches('0');
         let is_synced = appends && syncs;
-        let generation = if is_synced { format!("{place}~{promoted}") } else { field("run_id").to_owned() };
+        let run = field("run_id").to_owned();
+        let generation = if is_synced { format!("{place}~{promoted}") } else { run.clone() };
         let version = match field("valkey_version") {
             "" => version.to_owned(),
             valkey => format!("{valkey} (Valkey)"),
         };
-        Ok(Self { version, generation, place: place.to_owned(), is_synced, lacks })
+        Ok(Self { version, generation, run, place: place.to_owned(), is_synced, lacks })
     }
 }
 

@@ -1,8 +1,8 @@
 //! The connections to an engine: what it is asked, and what comes of itself.
 //!
 //! ```text
-//! script, call, submit ─▶ lane (order) ─▶ topology (whose slot?) ─▶ server ─▶ Redis
-//! follow, listen ───────▶ topology ─▶ subscriber ◀─ messages, in order ────── Redis
+//! script, call, submit ─▶ lane (order) ─▶ dispatcher ─▶ topology (whose slot?) ─▶ server ─▶ Redis
+//! follow, listen ───────▶ topology ─▶ subscriber ◀─ messages, in order ───────────────────── Redis
 //! ```
 //!
 //! In: operations with keys, topics. Out: answers, messages, and that some may be missing. One server, several that share
@@ -16,7 +16,9 @@ mod backoff;
 mod book;
 mod came;
 mod dial;
+mod dispatcher;
 mod facts;
+mod item;
 mod lane;
 mod map;
 mod server;
@@ -37,11 +39,12 @@ use tokio::sync::oneshot;
 
 use self::address::{Address, Shape};
 use self::dial::{Dialer, NotConnected};
-use self::lane::{Common, Lane};
+use self::dispatcher::Dispatcher;
+use self::lane::Lane;
 use self::server::State;
 use self::slots::slot;
 use self::topology::Topology;
-use self::work::{Budget, Call, Reading};
+use self::work::{Call, Reading};
 use super::error::RedisError;
 use super::options::RedisOptions;
 use super::script::Script;
@@ -50,7 +53,7 @@ use crate::engine::{EngineStatus, Outage};
 pub(in crate::redis) use self::book::{Follower, Ticket, Topic};
 pub(in crate::redis) use self::facts::Facts;
 pub(in crate::redis) use self::task::Task;
-pub(in crate::redis) use self::work::{Again, Share, Work};
+pub(in crate::redis) use self::work::{Again, Budget, Share, Work};
 pub(in crate::redis) use super::error::LinkError;
 
 /// So many lanes each server has, about: work for one slot is always in one.
@@ -59,6 +62,9 @@ const LANES_OF_CLUSTER: usize = 32;
 
 /// What an operation counts for besides what it carries.
 const AROUND: usize = 64;
+
+/// How long the name of a namespace, or a prefix, may be: 64, and one that sets a name apart from all of these.
+const LONGEST_NAME: usize = 65;
 
 /// One namespace's way to an engine. Clones share the connections, which end with the last of them.
 #[derive(Clone)]
@@ -73,7 +79,7 @@ struct Engine {
     /// No server may take over from another.
     is_alone: bool,
     options: RedisOptions,
-    common: Arc<Common>,
+    dispatcher: Arc<Dispatcher>,
     /// By server, and by slot; a cluster's by slot alone, since its slots move.
     lanes: Vec<Lane>,
     tickets: AtomicU64,
@@ -133,7 +139,7 @@ impl Link {
         })?;
         let lanes =
             if topology.is_cluster() { LANES_OF_CLUSTER } else { LANES_OF_ONE * topology.shards().len() };
-        let common = Arc::new(Common {
+        let dispatcher = Arc::new(Dispatcher {
             topology,
             pending: Budget::new(options.max_pending, options.max_pending_bytes),
             held: match options.outage {
@@ -142,13 +148,13 @@ impl Link {
             },
             response_limit: options.response_limit,
         });
-        let lanes = (0..lanes).map(|_| Lane::begin(Arc::clone(&common))).collect();
+        let lanes = (0..lanes).map(|_| Lane::begin(Arc::clone(&dispatcher))).collect();
         let root = root(&options.prefix, address.db).into();
         let engine = Engine {
             address: address.to_string(),
             is_alone: matches!(address.shape, Shape::Shards(_)),
             options,
-            common,
+            dispatcher,
             lanes,
             tickets: AtomicU64::new(0),
             _keep: keep,
@@ -167,12 +173,12 @@ impl Link {
     }
 
     pub(in crate::redis) fn is_cluster(&self) -> bool {
-        self.engine.common.topology.is_cluster()
+        self.engine.dispatcher.topology.is_cluster()
     }
 
     /// Whether all keys are on one server.
     pub(in crate::redis) fn is_one(&self) -> bool {
-        !self.is_cluster() && self.engine.common.topology.shards().len() == 1
+        !self.is_cluster() && self.engine.dispatcher.topology.shards().len() == 1
     }
 
     /// The name of a key or topic. What is in its first braces decides where it is; `part` is to have them.
@@ -198,19 +204,29 @@ impl Link {
             slot * lanes.len() / slots::SLOTS
         } else {
             let shards = lanes.len() / LANES_OF_ONE;
-            let shard = self.engine.common.topology.number(slot);
+            let shard = self.engine.dispatcher.topology.number(slot);
             shard.min(shards - 1) * LANES_OF_ONE + slot % LANES_OF_ONE
         };
         match lanes.get(at) {
-            Some(lane) => lane.submit(&self.engine.common, slot, work),
+            Some(lane) => lane.submit(&self.engine.dispatcher, slot, work),
             None => work.done(Err(LinkError::Overloaded)),
         }
+    }
+
+    /// Whether anything waits for a server that is away.
+    pub(in crate::redis) fn holds(&self) -> bool {
+        self.engine.dispatcher.held.is_some()
+    }
+
+    /// A budget of one's own for what waits here before it is submitted: as many bytes as may wait in all.
+    pub(in crate::redis) fn budget(&self, operations: usize) -> Arc<Budget> {
+        Budget::new(operations, self.engine.options.max_pending_bytes)
     }
 
     /// Counts something of this size that is to be submitted about a key; not any more when this is dropped. With
     /// [`Outage::Buffer`] it may wait for a server that is away.
     pub(in crate::redis) fn admit(&self, key: &str, bytes: usize) -> Result<Vec<Share>, LinkError> {
-        self.engine.common.admit(slot(key), bytes, true)
+        self.engine.dispatcher.admit(slot(key), bytes, true)
     }
 
     /// Sends a command about a key. It is in the queue when this returns, whether or not the future is polled.
@@ -260,7 +276,15 @@ impl Link {
         topic: &Topic,
         ticket: &Ticket,
     ) -> impl Future<Output = Result<(), LinkError>> + Send + use<> {
-        all(self.wish(topic, |subscriber, waiter| subscriber.follow(topic, ticket, waiter)))
+        let (topology, owners) = (&self.engine.dispatcher.topology, self.owners(topic));
+        all(if owners.is_empty() {
+            vec![noted(|waiter| topology.follow_later(topic, ticket, waiter))]
+        } else {
+            let follow = |shard: &Arc<topology::Shard>| {
+                noted(|waiter| shard.subscriber().follow(topic, ticket, waiter))
+            };
+            owners.iter().map(follow).collect()
+        })
     }
 
     /// Notes that somebody follows a topic no more; the future says when it is so.
@@ -269,25 +293,24 @@ impl Link {
         topic: &Topic,
         ticket: &Ticket,
     ) -> impl Future<Output = Result<(), LinkError>> + Send + use<> {
-        all(self.wish(topic, |subscriber, waiter| subscriber.unfollow(topic, ticket.number, waiter)))
+        let topology = &self.engine.dispatcher.topology;
+        let mut told: Vec<Told> = self
+            .owners(topic)
+            .iter()
+            .map(|shard| noted(|waiter| shard.subscriber().unfollow(topic, ticket.number, waiter)))
+            .collect();
+        // Also where it waits for an owner that it has only now.
+        told.push(noted(|waiter| topology.follow_no_more(topic, ticket.number, waiter)));
+        all(told)
     }
 
-    fn wish(
-        &self,
-        topic: &Topic,
-        note: impl Fn(&subscriber::Subscriber, book::Waiter),
-    ) -> Vec<oneshot::Receiver<Result<(), LinkError>>> {
-        let topology = &self.engine.common.topology;
-        let shards = match topic {
+    /// Whoever sends what is published on a topic.
+    fn owners(&self, topic: &Topic) -> Vec<Arc<topology::Shard>> {
+        let topology = &self.engine.dispatcher.topology;
+        match topic {
             Topic::Name(name) => topology.shard(slot(name)).into_iter().collect(),
             Topic::Glob(_) => topology.shards(),
-        };
-        let noted = shards.iter().map(|shard| {
-            let (waiter, told) = oneshot::channel();
-            note(shard.subscriber(), waiter);
-            told
-        });
-        noted.collect()
+        }
     }
 
     /// Tells a listener what comes on a topic, until the guard is dropped.
@@ -314,7 +337,7 @@ impl Link {
     pub(in crate::redis) fn is_lasting(&self) -> bool {
         let is_lasting =
             |shard: &Arc<topology::Shard>| shard.server().live().is_some_and(|live| live.facts().is_synced);
-        self.engine.is_alone && self.engine.common.topology.shards().iter().all(is_lasting)
+        self.engine.is_alone && self.engine.dispatcher.topology.shards().iter().all(is_lasting)
     }
 
     /// How it stands with the engine.
@@ -323,7 +346,7 @@ impl Link {
         if self.is_cluster() {
             status.lacks.push("a cluster has no wildcard subscriptions".to_owned());
         }
-        for shard in self.engine.common.topology.shards() {
+        for shard in self.engine.dispatcher.topology.shards() {
             let away = match shard.server().state() {
                 State::Here(live) => {
                     let facts = live.facts();
@@ -353,10 +376,16 @@ async fn answered(answer: oneshot::Receiver<Result<Value, LinkError>>) -> Result
     answer.await.unwrap_or_else(|_| Err(LinkError::Unknown("the connection was ended".to_owned())))
 }
 
-async fn all(waiting: Vec<oneshot::Receiver<Result<(), LinkError>>>) -> Result<(), LinkError> {
-    if waiting.is_empty() {
-        return Err(LinkError::Away("no server of the cluster has this part of the keys".to_owned()));
-    }
+/// Resolves when a wish is so, or is not.
+type Told = oneshot::Receiver<Result<(), LinkError>>;
+
+fn noted(note: impl FnOnce(book::Waiter)) -> Told {
+    let (waiter, told) = oneshot::channel();
+    note(waiter);
+    told
+}
+
+async fn all(waiting: Vec<Told>) -> Result<(), LinkError> {
     for told in waiting {
         told.await.unwrap_or_else(|_| Err(LinkError::Away("the connection was ended".to_owned())))?;
     }
@@ -375,7 +404,7 @@ fn root(prefix: &str, database: i64) -> String {
 /// A name of keys may not have braces or anything else that means something.
 fn checked(name: &str) -> Result<(), RedisError> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    if (1..=64).contains(&name.len()) && name.bytes().all(is_plain) {
+    if (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_plain) {
         return Ok(());
     }
     Err(RedisError::Name(name.to_owned()))

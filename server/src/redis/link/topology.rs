@@ -3,14 +3,18 @@
 //! In: an address; of a cluster, what its servers say. Out: the server of a slot. A cluster's map is read again whenever a
 //! server says that it is not as it was, and every second while one is away.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ::redis::{Value, cmd};
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::address::{Address, Host, Shape};
+use super::book::{Book, Ticket, Topic, Waiter};
 use super::dial::{Dialer, NotConnected};
 use super::map::{NOBODY, Range, read_ranges};
 use super::server::{Live, Server, Site, State};
@@ -23,6 +27,11 @@ const CALM: Duration = Duration::from_secs(30);
 const AWAY: Duration = Duration::from_secs(1);
 /// How long to wait, at least, before it is read again.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How many servers without slots there may be to which others send us, and for how long each stays connected.
+const MOST_GUESTS: usize = 16;
+const GUEST: Duration = Duration::from_mins(1);
+
+pub(super) const NOBODY_HAS_IT: &str = "no server of the cluster has this part of the keys";
 
 /// One server that has slots.
 pub(super) struct Shard {
@@ -66,6 +75,16 @@ pub(super) struct Topology {
     seeds: Vec<Host>,
     is_cluster: bool,
     stale: Notify,
+    /// What is wished of slots that nobody has.
+    unowned: Mutex<Book>,
+    /// Servers to which others send us, and which have no slots yet.
+    guests: Mutex<HashMap<Host, Guest>>,
+}
+
+/// A server that is asked though it has no slot.
+struct Guest {
+    server: Server,
+    asked: Instant,
 }
 
 impl Topology {
@@ -104,8 +123,16 @@ impl Topology {
             shards.push(Arc::new(Shard { server, subscriber }));
         }
         let map = ArcSwap::from_pointee(Map { shards, slots });
-        let stale = Notify::new();
-        let topology = Arc::new(Self { map, dialer, response_limit, seeds, is_cluster, stale });
+        let topology = Arc::new(Self {
+            map,
+            dialer,
+            response_limit,
+            seeds,
+            is_cluster,
+            stale: Notify::new(),
+            unowned: Mutex::default(),
+            guests: Mutex::default(),
+        });
         let task = is_cluster.then(|| Task::spawn(keep(Arc::downgrade(&topology))));
         Ok((topology, task))
     }
@@ -127,8 +154,36 @@ impl Topology {
         self.map.load().slots.get(slot).copied().map_or(0, usize::from)
     }
 
-    pub(super) fn at(&self, host: &Host) -> Option<Arc<Shard>> {
-        self.map.load().shards.iter().find(|shard| shard.is_at(host)).cloned()
+    /// The connection to a server to which another sends us; where it has no slot yet, one begins to be made.
+    pub(super) fn sent_to(&self, host: &Host) -> Option<Arc<Live>> {
+        if let Some(shard) = self.map.load().shards.iter().find(|shard| shard.is_at(host)) {
+            return shard.server().live();
+        }
+        let mut guests = self.guests.lock();
+        if guests.len() >= MOST_GUESTS && !guests.contains_key(host) {
+            return None;
+        }
+        let guest = guests.entry(host.clone()).or_insert_with(|| {
+            let (site, dialer) = (Site::Fixed(host.clone()), Arc::clone(&self.dialer));
+            Guest { server: Server::begin(site, dialer, self.response_limit), asked: Instant::now() }
+        });
+        guest.asked = Instant::now();
+        guest.server.live()
+    }
+
+    /// Keeps the wish to follow a topic whose slot nobody has, until somebody has it. The waiter is told that it is not
+    /// followed.
+    pub(super) fn follow_later(&self, topic: &Topic, ticket: &Ticket, waiter: Waiter) {
+        let mut unowned = self.unowned.lock();
+        unowned.follow(topic, ticket, waiter);
+        unowned.give_up_waiting(NOBODY_HAS_IT);
+        drop(unowned);
+        self.look();
+    }
+
+    /// Forgets that wish.
+    pub(super) fn follow_no_more(&self, topic: &Topic, number: u64, waiter: Waiter) {
+        self.unowned.lock().unfollow(topic, number, waiter);
     }
 
     /// Somebody says that the map is not as it was.
@@ -158,10 +213,30 @@ impl Topology {
         for shard in &before.shards {
             let stays = |topic: &str| after.shard(slot(topic)).is_some_and(|owner| Arc::ptr_eq(owner, shard));
             for wish in shard.subscriber.give_away(&stays) {
-                // What nobody has now stays where it is until somebody has it.
-                after.shard(slot(wish.topic())).unwrap_or(shard).subscriber.adopt(wish);
+                if let Some(owner) = after.shard(slot(wish.topic())) {
+                    owner.subscriber.adopt(wish);
+                } else {
+                    let mut unowned = self.unowned.lock();
+                    unowned.adopt(wish);
+                    unowned.give_up_waiting(NOBODY_HAS_IT);
+                }
             }
         }
+        let owned = {
+            let mut unowned = self.unowned.lock();
+            let owned = unowned.give_away(&|topic| after.shard(slot(topic)).is_none());
+            // There is nobody to be told of what is not wished any more.
+            unowned.begin();
+            owned
+        };
+        for wish in owned {
+            if let Some(owner) = after.shard(slot(wish.topic())) {
+                owner.subscriber.adopt(wish);
+            }
+        }
+        self.guests.lock().retain(|host, guest| {
+            guest.asked.elapsed() < GUEST && after.shards.iter().all(|shard| !shard.is_at(host))
+        });
     }
 
     fn replace(&self, before: &Map, hosts: &[Host], slots: Vec<u16>) -> Arc<Map> {

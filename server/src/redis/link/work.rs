@@ -102,7 +102,7 @@ impl Work for Reading {
 }
 
 /// How much waits, and how much may.
-pub(super) struct Budget {
+pub(in crate::redis) struct Budget {
     operations: AtomicUsize,
     bytes: AtomicUsize,
     most_operations: usize,
@@ -116,7 +116,7 @@ pub(in crate::redis) struct Share {
 }
 
 impl Budget {
-    pub(super) fn new(most_operations: usize, most_bytes: usize) -> Arc<Self> {
+    pub(in crate::redis) fn new(most_operations: usize, most_bytes: usize) -> Arc<Self> {
         Arc::new(Self {
             operations: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -125,7 +125,7 @@ impl Budget {
         })
     }
 
-    pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Option<Share> {
+    pub(in crate::redis) fn take(self: &Arc<Self>, bytes: usize) -> Option<Share> {
         let operations = self.operations.fetch_add(1, Ordering::Relaxed) + 1;
         let all = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let share = Share { budget: Arc::clone(self), bytes };

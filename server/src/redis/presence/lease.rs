@@ -92,7 +92,7 @@ impl Rosters {
                 }
                 self.send(&scripts::REJOIN, shard, args)
             };
-            calling.await?;
+            self.seen(shard, Answer::read(calling.await?)?);
         }
         let mut cursor = "0".to_owned();
         loop {

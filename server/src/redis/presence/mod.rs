@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use super::Redis;
 use super::link::{Again, Link, LinkError, Listener, Listening, Task};
 use super::script::Script;
-use super::shards::{Answer, Calling, Lane, Sending, Shards};
+use super::shards::{Answer, Calling, Lane, MOST_WAITING, Sending, Shards};
 use crate::node_id::NodeId;
 use crate::presence::{Change, Counts, Member, PresenceStore};
 use crate::store::StoreError;
@@ -102,10 +102,11 @@ impl Redis {
 impl RedisPresenceStore {
     pub(in crate::redis) fn new(link: Link) -> Self {
         let shards = Shards::new(&link, "p");
+        let budget = link.budget(MOST_WAITING);
         let node = NodeId::from_number(rand::random());
         let rosters = Arc::new_cyclic(|itself| Rosters {
             itself: Weak::clone(itself),
-            lanes: (0..shards.count()).map(|_| Lane::new(Notes::default())).collect(),
+            lanes: (0..shards.count()).map(|_| Lane::new(Notes::default(), Arc::clone(&budget))).collect(),
             link,
             shards,
             node: Mutex::new(node.to_string().into()),

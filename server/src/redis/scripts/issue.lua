@@ -4,7 +4,9 @@
 -- ARGV: the token's name in the list, now, its time to live, how many the part may have, what proves the token, its
 --   identity.
 -- Answers 1, or 0 where there is no room.
-local now, ttl = tonumber(ARGV[2]), tonumber(ARGV[3])
+-- A clock that is ahead of Redis' own counts no token out that is there.
+local clock = redis.call('TIME')
+local now, ttl = math.min(tonumber(ARGV[2]), clock[1] * 1000 + math.floor(clock[2] / 1000)), tonumber(ARGV[3])
 local value = ARGV[5] .. ARGV[6]
 local there = redis.call('GET', KEYS[2])
 if there then

@@ -17,8 +17,7 @@ use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use redis::Value;
 use tokio::sync::oneshot;
 
-use super::MOST_WAITING;
-use crate::redis::link::LinkError;
+use crate::redis::link::{Budget, LinkError, Share};
 
 /// A script that was sent.
 pub(in crate::redis) type Calling = BoxFuture<'static, Result<Value, LinkError>>;
@@ -27,7 +26,11 @@ pub(in crate::redis) type Calling = BoxFuture<'static, Result<Value, LinkError>>
 type Waiting<S> = Box<dyn FnOnce(&mut S) -> bool + Send>;
 
 /// `S`: what is noted about the shard.
-pub(in crate::redis) struct Lane<S>(Mutex<Inner<S>>);
+pub(in crate::redis) struct Lane<S> {
+    inner: Mutex<Inner<S>>,
+    /// What may wait here.
+    budget: Arc<Budget>,
+}
 
 struct Inner<S> {
     notes: S,
@@ -39,26 +42,50 @@ struct Inner<S> {
 pub(in crate::redis) struct Turn<S: Send + 'static>(Option<Arc<Lane<S>>>);
 
 impl<S: Send + 'static> Lane<S> {
-    pub(in crate::redis) fn new(notes: S) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Inner { notes, is_closed: false, waiting: VecDeque::new() })))
+    pub(in crate::redis) fn new(notes: S, budget: Arc<Budget>) -> Arc<Self> {
+        let inner = Mutex::new(Inner { notes, is_closed: false, waiting: VecDeque::new() });
+        Arc::new(Self { inner, budget })
     }
 
     /// What is noted. Whoever sends a script under this lock sends it in its order.
     pub(in crate::redis) fn notes(&self) -> MappedMutexGuard<'_, S> {
-        MutexGuard::map(self.0.lock(), |inner| &mut inner.notes)
+        MutexGuard::map(self.inner.lock(), |inner| &mut inner.notes)
     }
 
-    /// Sends a script, now or as soon as it may be sent.
-    pub(in crate::redis) fn call(&self, send: impl FnOnce(&mut S) -> Calling + Send + 'static) -> Calling {
-        let mut inner = self.0.lock();
+    /// Sends a script of about so many bytes, now or as soon as it may be sent.
+    pub(in crate::redis) fn call(
+        &self,
+        bytes: usize,
+        send: impl FnOnce(&mut S) -> Calling + Send + 'static,
+    ) -> Calling {
+        let inner = self.inner.lock();
+        match inner.is_closed.then(|| self.budget.take(bytes)) {
+            Some(None) => ready(Err(LinkError::Overloaded)).boxed(),
+            Some(share) => Self::call_in(inner, share, send),
+            None => Self::call_in(inner, None, send),
+        }
+    }
+
+    /// The same, and never refused: for what ends something that was counted when it began.
+    pub(in crate::redis) fn call_last(
+        &self,
+        send: impl FnOnce(&mut S) -> Calling + Send + 'static,
+    ) -> Calling {
+        Self::call_in(self.inner.lock(), None, send)
+    }
+
+    fn call_in(
+        mut inner: MutexGuard<'_, Inner<S>>,
+        share: Option<Share>,
+        send: impl FnOnce(&mut S) -> Calling + Send + 'static,
+    ) -> Calling {
         if !inner.is_closed {
             return send(&mut inner.notes);
         }
-        if inner.waiting.len() >= MOST_WAITING {
-            return ready(Err(LinkError::Overloaded)).boxed();
-        }
         let (tell, told) = oneshot::channel();
         let waiting = move |notes: &mut S| {
+            // From here on the link counts it.
+            drop(share);
             // Nobody may wait for it any more: it is sent all the same.
             drop(tell.send(send(notes)));
             false
@@ -77,25 +104,29 @@ impl<S: Send + 'static> Lane<S> {
     /// through.
     pub(in crate::redis) fn call_alone(
         self: &Arc<Self>,
+        bytes: usize,
         send: impl FnOnce(&mut S) -> Calling + Send + 'static,
     ) -> BoxFuture<'static, (Result<Value, LinkError>, Turn<S>)> {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         if !inner.is_closed {
             inner.is_closed = true;
             let calling = send(&mut inner.notes);
             let turn = Turn(Some(Arc::clone(self)));
             return async move { (calling.await, turn) }.boxed();
         }
-        if inner.waiting.len() >= MOST_WAITING {
+        let Some(share) = self.budget.take(bytes) else {
             return ready((Err(LinkError::Overloaded), Turn(None))).boxed();
-        }
+        };
         let (tell, told) = oneshot::channel();
         let lane = Arc::clone(self);
-        let waiting = move |notes: &mut S| match tell.send((send(notes), Turn(Some(lane)))) {
-            Ok(()) => true,
-            Err((_, mut turn)) => {
-                turn.0 = None;
-                false
+        let waiting = move |notes: &mut S| {
+            drop(share);
+            match tell.send((send(notes), Turn(Some(lane)))) {
+                Ok(()) => true,
+                Err((_, mut turn)) => {
+                    turn.0 = None;
+                    false
+                }
             }
         };
         inner.waiting.push_back(Box::new(waiting));
@@ -109,7 +140,7 @@ impl<S: Send + 'static> Lane<S> {
     }
 
     fn open(&self) {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         inner.is_closed = false;
         while let Some(send) = inner.waiting.pop_front() {
             if send(&mut inner.notes) {
@@ -143,12 +174,12 @@ mod tests {
 
     #[tokio::test]
     async fn sends_nothing_while_somebody_has_its_turn() {
-        let lane = Lane::new(Vec::new());
-        let first = lane.call(|log| number(log, 1));
-        let alone = lane.call_alone(|log| number(log, 2));
-        let third = lane.call(|log| number(log, 3));
-        let fourth = lane.call_alone(|log| number(log, 4));
-        let fifth = lane.call(|log| number(log, 5));
+        let lane = Lane::new(Vec::new(), Budget::new(10, 100));
+        let first = lane.call(1, |log| number(log, 1));
+        let alone = lane.call_alone(1, |log| number(log, 2));
+        let third = lane.call(1, |log| number(log, 3));
+        let fourth = lane.call_alone(1, |log| number(log, 4));
+        let fifth = lane.call(1, |log| number(log, 5));
         assert_eq!(first.await, Ok(Value::Int(1)));
         let (second, turn) = alone.await;
         assert_eq!((second, &*lane.notes()), (Ok(Value::Int(2)), &vec![1, 2]));
@@ -162,13 +193,31 @@ mod tests {
 
     #[tokio::test]
     async fn sends_also_what_nobody_waits_for() {
-        let lane = Lane::new(Vec::new());
-        let (_, turn) = lane.call_alone(|log| number(log, 1)).await;
-        drop(lane.call(|log| number(log, 2)));
-        drop(lane.call_alone(|log| number(log, 3)));
-        drop(lane.call(|log| number(log, 4)));
+        let lane = Lane::new(Vec::new(), Budget::new(10, 100));
+        let (_, turn) = lane.call_alone(1, |log| number(log, 1)).await;
+        drop(lane.call(1, |log| number(log, 2)));
+        drop(lane.call_alone(1, |log| number(log, 3)));
+        drop(lane.call(1, |log| number(log, 4)));
         drop(turn);
         assert_eq!(*lane.notes(), [1, 2, 3, 4]);
-        assert_eq!(lane.call(|log| number(log, 5)).await, Ok(Value::Int(5)));
+        assert_eq!(lane.call(1, |log| number(log, 5)).await, Ok(Value::Int(5)));
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_bounded_by_its_bytes() {
+        let lane = Lane::new(Vec::new(), Budget::new(10, 100));
+        let (_, turn) = lane.call_alone(1000, |log| number(log, 1)).await;
+        let second = lane.call(60, |log| number(log, 2));
+        let third = lane.call(60, |log| number(log, 3)).now_or_never();
+        assert_eq!(third, Some(Err(LinkError::Overloaded)), "at once");
+        let fourth = lane.call_alone(60, |log| number(log, 4)).now_or_never();
+        assert_eq!(fourth.map(|(outcome, _)| outcome), Some(Err(LinkError::Overloaded)));
+        let last = lane.call_last(|log| number(log, 4));
+        drop(turn);
+        assert_eq!((second.await, last.await), (Ok(Value::Int(2)), Ok(Value::Int(4))));
+        let (_, turn) = lane.call_alone(1, |log| number(log, 5)).await;
+        let sixth = lane.call(100, |log| number(log, 6));
+        drop(turn);
+        assert_eq!(sixth.await, Ok(Value::Int(6)), "what does not wait any more counts for nothing");
     }
 }

@@ -13,9 +13,9 @@ use super::link::Link;
 
 pub(super) use answer::Answer;
 pub(super) use lane::{Calling, Lane, Turn};
-pub(super) use sending::Sending;
+pub(super) use sending::{Sending, carried};
 
-/// So many operations wait for one that takes several calls.
+/// So many operations of a store wait for those that take several calls.
 pub(super) const MOST_WAITING: usize = 65_536;
 
 /// The shards of one kind of thing.

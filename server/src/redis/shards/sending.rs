@@ -17,6 +17,11 @@ use crate::redis::script::Script;
 /// About so many bytes stand around a call's arguments.
 const AROUND: usize = 64;
 
+/// About how large a call with these arguments is.
+pub(in crate::redis) fn carried(args: &[Bytes]) -> usize {
+    args.iter().map(Bytes::len).sum::<usize>() + AROUND
+}
+
 /// A script that is to be sent.
 pub(in crate::redis) struct Sending {
     script: &'static Script,
@@ -25,6 +30,8 @@ pub(in crate::redis) struct Sending {
     again: Again,
     /// In place of this argument, whether a restart of Redis loses nothing that was answered.
     lasting: Option<(usize, Link)>,
+    /// In place of this argument, the server's present run.
+    run: Option<usize>,
     /// Notes that it was sent, and that it was sent twice.
     sent: (bool, Arc<AtomicBool>),
     told: Option<oneshot::Sender<Result<Value, LinkError>>>,
@@ -33,12 +40,18 @@ pub(in crate::redis) struct Sending {
 impl Sending {
     pub(in crate::redis) fn new(script: &'static Script, key: &str, args: Vec<Bytes>, again: Again) -> Self {
         let sent = (false, Arc::default());
-        Self { script, key: key.to_owned(), args, again, lasting: None, sent, told: None }
+        Self { script, key: key.to_owned(), args, again, lasting: None, run: None, sent, told: None }
     }
 
     /// Says in place of this argument whether a restart of Redis loses nothing, as of the server it is sent to.
     pub(in crate::redis) fn lasting(mut self, at: usize, link: &Link) -> Self {
         self.lasting = Some((at, link.clone()));
+        self
+    }
+
+    /// Says in place of this argument which run of Redis it is that it is sent to.
+    pub(in crate::redis) fn run(mut self, at: usize) -> Self {
+        self.run = Some(at);
         self
     }
 
@@ -60,7 +73,7 @@ impl Sending {
 }
 
 impl Work for Sending {
-    fn command(&mut self, _: &Facts) -> Cmd {
+    fn command(&mut self, facts: &Facts) -> Cmd {
         if std::mem::replace(&mut self.sent.0, true) {
             self.sent.1.store(true, Ordering::Relaxed);
         }
@@ -68,6 +81,9 @@ impl Work for Sending {
             && let Some(arg) = self.args.get_mut(*at)
         {
             *arg = Bytes::from_static(if link.is_lasting() { b"1" } else { b"0" });
+        }
+        if let Some(arg) = self.run.and_then(|at| self.args.get_mut(at)) {
+            *arg = Bytes::copy_from_slice(facts.run.as_bytes());
         }
         let mut command = cmd("EVALSHA");
         // The second one is there, the first never is: while a slot moves, a step that finds but half of a shard's keys is
@@ -80,7 +96,7 @@ impl Work for Sending {
     }
 
     fn bytes(&self) -> usize {
-        self.key.len() + self.args.iter().map(Bytes::len).sum::<usize>() + AROUND
+        self.key.len() + carried(&self.args)
     }
 
     fn again(&self) -> Again {

@@ -1,15 +1,20 @@
 -- Appends a message: now, node, the command that publishes, entries and bytes of a queue, event, arguments, resync, =key,
 -- bytes, the keys' window and number, work that may be done, age, the message's number if it has one, chunk, user and device
--- after which to go on, last user, whether this is the last chunk, whom it is for (u, r, e), names.
-local now, me, by = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+-- after which to go on, last user, whether this is the last chunk, whom it is for (u, r, e), Redis' run, whether restarts
+-- lose nothing, a new salt, names.
+local now, me, by = no_later(ARGV[1]), ARGV[2], ARGV[3]
 local most, most_bytes = tonumber(ARGV[4]), tonumber(ARGV[5])
 local event, args, resync, key, bytes = ARGV[6], ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10])
 local window, most_keys, work, age = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14])
 local message, chunk = ARGV[15], tonumber(ARGV[16])
 local at_user, at_device, last_user = tonumber(ARGV[17]), tonumber(ARGV[18]), ARGV[19]
 local is_last, kind = ARGV[20] == '1', ARGV[21]
-local NAMES, PAGE = 22, 1000
+local NAMES, PAGE, LEAST = 25, 1000, 16
 local is_first = message == ''
+
+local known = call('HMGET', B .. 's', 'g', 'x')
+local salt = known[2] or ''
+if known[1] ~= ARGV[22] then salt = check_run(ARGV[23] == '1', ARGV[24]) end
 
 local function answer(state, results)
   local devices = tonumber(call('HGET', B .. 's', 'c') or 0)
@@ -55,19 +60,35 @@ if kind == 'u' then
     if number and number >= at_user then add({ number }) end
   end
 else
-  local function add_page(set)
-    local page = call('ZRANGEBYSCORE', set, at_user, last_user, 'LIMIT', 0, PAGE)
-    if #page == PAGE then
-      local last = tonumber(page[PAGE])
-      if not cut or last < cut then cut = last end
-    end
+  -- As many of each set as there is room for, then more of the one that is read least far. Up to there all are known.
+  local sets, left = {}, PAGE
+  if kind == 'e' then
+    sets[1] = { name = B .. 'a', from = at_user }
+  else
+    for at = NAMES, #ARGV do sets[#sets + 1] = { name = B .. 'r:' .. ARGV[at], from = at_user } end
+  end
+  local size = math.max(LEAST, math.floor(PAGE / math.max(1, #sets)))
+  local function read(set)
+    local page = call('ZRANGEBYSCORE', set.name, set.from, last_user, 'LIMIT', 0, size)
+    set.is_whole = #page < size
+    if not set.is_whole then set.from = tonumber(page[size]) + 1 end
+    left = left - #page
     add(page)
   end
-  if kind == 'e' then
-    add_page(B .. 'a')
-  else
-    for at = NAMES, #ARGV do add_page(B .. 'r:' .. ARGV[at]) end
+  for _, set in ipairs(sets) do read(set) end
+  local function least()
+    local found = nil
+    for _, set in ipairs(sets) do
+      if not set.is_whole and (not found or set.from < found.from) then found = set end
+    end
+    return found
   end
+  local set = least()
+  while set and left > 0 do
+    read(set)
+    set = least()
+  end
+  cut = set and set.from - 1
 end
 table.sort(users)
 
@@ -78,10 +99,18 @@ local function result(user, id, last, number)
 end
 
 local function append(number)
-  local v = call('HMGET', B .. 'd:' .. number, 'u', 'i', 'l', 't', 'p', 'c', 'n', 'b')
+  local v = call('HMGET', B .. 'd:' .. number, 'u', 'i', 'l', 't', 'p', 'c', 'n', 'b', 'x')
   local n, b = tonumber(v[7]), tonumber(v[8])
   work = work - 1
+  -- Redis was made to drop keys.
+  if not v[1] then return end
   if v[5] ~= '' and v[5] + v[4] <= now then return end
+  if v[9] ~= salt then
+    local d = load_device(number)
+    check_salt(d, salt, true)
+    save_device(d)
+    v[3] = d.l
+  end
   if n >= most or b + bytes > most_bytes then
     local d = load_device(number)
     work = work - n

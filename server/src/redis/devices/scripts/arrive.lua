@@ -1,10 +1,10 @@
 -- A device has connected: now, node, user, id, its connections there, ttl, a new epoch, devices that may be, devices of
 -- one user that may be, age, lease, whether restarts lose nothing, rooms.
-local now, node, user, id = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
+local now, node, user, id = no_later(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local count, ttl, epoch = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local most, most_of_user, age = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local lease, is_lasting = tonumber(ARGV[11]), ARGV[12] == '1'
-local LOOKED_AT = 1000
+local WORK = 1000
 
 local salt = check_run(is_lasting, epoch)
 local is_leased = renew(node, lease)
@@ -25,9 +25,15 @@ if d and d.c == '' then
 end
 local is_new = not d
 if is_new and devices() >= most then
-  for _, number in ipairs(call('ZRANGEBYSCORE', B .. 't', '-inf', whole(now), 'LIMIT', 0, LOOKED_AT)) do
+  local work = WORK
+  for _, number in ipairs(call('ZRANGEBYSCORE', B .. 't', '-inf', whole(now), 'LIMIT', 0, WORK)) do
     local other = load_device(number)
-    if other and is_over(other, now) then forget(other) end
+    work = work - 1
+    if other and is_over(other, now) then
+      work = work - other.n
+      forget(other)
+    end
+    if work <= 0 then break end
   end
   if devices() >= most then return { 'devices', is_leased and 1 or 0, salt, devices() } end
 end
@@ -51,7 +57,7 @@ local rooms = {}
 for at = 13, #ARGV do rooms[#rooms + 1] = ARGV[at] end
 set_rooms(un, rooms)
 if is_new then d = insert_device(un, user, id, epoch, 0, salt) end
-check_salt(d, salt)
+check_salt(d, salt, true)
 d.p, d.t = '', ttl
 set_connections(d, node, count)
 save_device(d)

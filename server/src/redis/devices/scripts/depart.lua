@@ -1,5 +1,5 @@
 -- A connection of a device has ended: now, node, user, id, its connections there, age.
-local now, count, age = tonumber(ARGV[1]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local now, count, age = no_later(ARGV[1]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local d = find_device(ARGV[3], ARGV[4])
 local function devices()
   return tonumber(call('HGET', B .. 's', 'c') or 0)

@@ -1,5 +1,5 @@
 -- Removes what is past its time: now, node, the command that publishes, the keys' window, age, work that may be done.
-local now, me, by = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+local now, me, by = no_later(ARGV[1]), ARGV[2], ARGV[3]
 local window, age, work = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local count, told, hints = 0, {}, {}
 

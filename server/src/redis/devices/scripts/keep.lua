@@ -58,12 +58,16 @@ local function insert_device(un, user, id, epoch, last, salt)
   }
 end
 
--- A device that was away while entries may have been lost is told so once.
-local function check_salt(d, salt)
-  if d.x ~= salt then
-    d.x = salt
-    note(d, '', 'lost')
-  end
+-- More than the entries that one device can have lost.
+local LOST = 1000000
+
+-- A device that was away while entries may have been lost is told so once. Somebody where it is connected may know their
+-- numbers, which are not given to others then, unless he tells them himself.
+local function check_salt(d, salt, is_asked_elsewhere)
+  if d.x == salt then return end
+  d.x = salt
+  if is_asked_elsewhere and d.c ~= '' then d.l = d.l + LOST end
+  note(d, '', 'lost')
 end
 
 -- What a device must be told: { number, event, reason } of each.

@@ -1,10 +1,9 @@
 -- Devices are connected to a node that was given up, or whose connections Redis has forgotten: node, lease, whether
 -- restarts lose nothing, a new salt, for each device: user, id, connections, ttl, the last seq known, a new epoch, number
--- of rooms, rooms.
+-- of rooms, rooms. Answers whether the node had a lease, and what of each device.
 local node = ARGV[1]
 local salt = check_run(ARGV[3] == '1', ARGV[4])
-renew(node, tonumber(ARGV[2]))
-local answers, at = {}, 5
+local answers, at = { renew(node, tonumber(ARGV[2])) and 1 or 0 }, 5
 while at < #ARGV do
   local user, id, count, ttl = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   local last, epoch, rooms = tonumber(ARGV[at + 4]), ARGV[at + 5], {}
