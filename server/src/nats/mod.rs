@@ -17,6 +17,7 @@
 mod broker;
 mod devices;
 mod error;
+mod fresh;
 mod link;
 mod names;
 mod options;

@@ -132,8 +132,8 @@ impl NatsOptions {
         self
     }
 
-    /// How many operations, and bytes of them, may wait for NATS; what is beyond is refused. Default 65,536 and
-    /// 256 MiB.
+    /// How many operations, and bytes of them, may be under way to NATS; what is beyond is refused. While NATS is away,
+    /// what [`Outage::Buffer`] says counts in place of this. Default 65,536 and 256 MiB.
     #[must_use]
     pub fn max_pending(mut self, operations: usize, bytes: usize) -> Self {
         self.max_pending = operations;
@@ -202,7 +202,15 @@ impl std::fmt::Debug for NatsOptions {
             .field("prefix", &self.prefix)
             .field("outage", &self.outage)
             .field("timeout", &self.timeout)
+            .field("max_pending", &self.max_pending)
+            .field("max_pending_bytes", &self.max_pending_bytes)
+            .field(
+                "client_certificate",
+                &self.client_certificate.as_ref().map(|(certificate, _)| certificate),
+            )
             .field("replicas", &self.replicas)
+            .field("history_streams", &self.history_streams)
+            .field("max_history_bytes", &self.max_history_bytes)
             .finish_non_exhaustive()
     }
 }

@@ -8,25 +8,24 @@
 //! In: tokens. Out: each token's identity, once among all nodes. Knows no socket.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{Context, RequestErrorKind};
 use async_nats::jetstream::response::Response;
-use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, StorageType};
 use async_nats::{HeaderMap, header};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tokensocket_protocol::Token;
 use tokio::sync::Mutex;
 
 use super::Nats;
 use super::error::LinkError;
+use super::fresh::Fresh;
 use super::link::Link;
 use crate::identity::Identity;
 use crate::timestamp::Timestamp;
@@ -46,8 +45,10 @@ pub struct NatsTokenStore {
     stream: String,
     subject: String,
     capacity: usize,
-    /// How long the stream is known to keep a message, in milliseconds; 0 when it is not known to be there.
-    kept: AtomicU64,
+    /// How long the stream is known to keep a message.
+    kept: Fresh<Duration>,
+    /// How long this node has asked it to.
+    needed: parking_lot::Mutex<Duration>,
     making: Mutex<()>,
 }
 
@@ -90,7 +91,8 @@ impl NatsTokenStore {
             stream: nats.names.stream("tokens"),
             subject: nats.names.subject("t"),
             capacity,
-            kept: AtomicU64::new(0),
+            kept: Fresh::new(),
+            needed: parking_lot::Mutex::new(Duration::ZERO),
             making: Mutex::new(()),
         }
     }
@@ -109,92 +111,152 @@ impl NatsTokenStore {
 
     async fn keep(&self, token: &Token, identity: Identity, ttl: Duration) -> Result<(), LinkError> {
         let expires = Timestamp::now().after(ttl);
-        let value = Kept { secret: token.secret(), expires, identity }.write();
-        let mut is_again = false;
+        let kept = Kept { secret: token.secret(), expires, identity };
+        let value = kept.write();
+        let until = Instant::now() + self.link.options.timeout;
+        let mut is_sent = false;
         loop {
-            self.make(ttl).await?;
-            let mut headers = HeaderMap::new();
-            headers.insert(header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
-            match self.link.request(self.subject_of(token), Some(headers), value.clone()).await {
-                Ok(answer) => {
-                    return match serde_json::from_slice(&answer.payload) {
-                        Ok(Response::<serde::de::IgnoredAny>::Ok(_)) => Ok(()),
-                        Ok(Response::Err { error }) => Err(error.into()),
-                        Err(error) => Err(LinkError::Answer(error.to_string())),
-                    };
+            match self.try_to_keep(token, &value, ttl).await {
+                // The same was sent before, and its answer lost.
+                Err(error) if is_sent && error.is(ErrorCode::STREAM_WRONG_LAST_SEQUENCE) => {
+                    let stands = self.look(token).await?;
+                    let is_ours = stands.is_some_and(|(_, stands)| stands.secret == kept.secret);
+                    return if is_ours { Ok(()) } else { Err(error) };
                 }
-                // NATS has started anew, and the stream with it.
-                Err(LinkError::Nobody) if !is_again => {
-                    is_again = true;
-                    self.kept.store(0, Ordering::Relaxed);
+                // A server that has just begun, or a stream that is being made, may not answer.
+                Err(error) if error.passes() && error != LinkError::Away && Instant::now() < until => {
+                    is_sent |= error == LinkError::Unknown;
+                    self.kept.forget();
+                    tokio::time::sleep(AGAIN).await;
                 }
-                Err(error) => return Err(error),
+                outcome => return outcome,
             }
         }
     }
 
-    /// Makes the stream, or has it keep messages for longer.
+    async fn try_to_keep(&self, token: &Token, value: &Bytes, ttl: Duration) -> Result<(), LinkError> {
+        self.make(ttl).await?;
+        let mut headers = HeaderMap::new();
+        headers.insert(header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
+        let answer = self.link.request_again(self.subject_of(token), Some(headers), value.clone()).await?;
+        match serde_json::from_slice(&answer.payload) {
+            Ok(Response::<IgnoredAny>::Ok(_)) => Ok(()),
+            Ok(Response::Err { error }) => Err(error.into()),
+            Err(error) => Err(LinkError::Answer(error.to_string())),
+        }
+    }
+
+    /// Makes the stream, or has it keep messages for longer. Two nodes that do so at once each go by what was there before,
+    /// so it is looked at again.
     async fn make(&self, ttl: Duration) -> Result<(), LinkError> {
         // For this long NATS keeps a token at least, and no shorter time is known to it.
         let ttl = ttl.clamp(Duration::from_millis(100), LONGEST);
-        let wanted = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        if self.kept.load(Ordering::Relaxed) >= wanted {
+        let is_enough = || self.kept.get().is_some_and(|kept| kept >= ttl);
+        if is_enough() {
             return Ok(());
         }
         let _making = self.making.lock().await;
-        if self.kept.load(Ordering::Relaxed) >= wanted {
+        if is_enough() {
             return Ok(());
         }
-        let jetstream = self.link.jetstream()?;
-        let capacity = i64::try_from(self.capacity).unwrap_or(i64::MAX).max(1);
-        let config = Config {
+        let needed = {
+            let mut needed = self.needed.lock();
+            *needed = needed.max(ttl);
+            *needed
+        };
+        for _ in 0..CHANGES {
+            let (verb, config) = match self.asked("INFO", &()).await? {
+                Response::<Info>::Ok(info) if info.config.max_age >= needed => {
+                    self.kept.is_seen(info.config.max_age);
+                    return Ok(());
+                }
+                Response::Ok(info) => ("UPDATE", info.config),
+                Response::Err { error } if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                    ("CREATE", self.config())
+                }
+                Response::Err { error } => return Err(error.into()),
+            };
+            self.kept.forget();
+            // No longer than the messages are kept.
+            let window = needed.min(Duration::from_mins(2));
+            let config = Config { max_age: needed, duplicate_window: window, ..config };
+            match self.asked(verb, &config).await? {
+                Response::<Info>::Ok(_) => {}
+                // Another node was faster.
+                Response::Err { error } if error.error_code() == ErrorCode::STREAM_NAME_EXIST => {}
+                Response::Err { error } => return Err(error.into()),
+            }
+        }
+        // Others change it all the time.
+        Err(LinkError::Nobody)
+    }
+
+    fn config(&self) -> Config {
+        Config {
             name: self.stream.clone(),
             subjects: vec![format!("{}.*", self.subject)],
             storage: StorageType::Memory,
             discard: DiscardPolicy::New,
-            max_messages: capacity,
-            max_age: ttl,
-            // Not longer than the messages are kept.
-            duplicate_window: ttl.min(Duration::from_mins(2)),
+            max_messages: i64::try_from(self.capacity).unwrap_or(i64::MAX).max(1),
             num_replicas: self.link.options.replicas,
             ..Config::default()
-        };
-        let answer = |error: &dyn std::fmt::Display| LinkError::Answer(error.to_string());
-        let making = self.link.during(async {
-            let stream = jetstream.get_or_create_stream(config).await.map_err(|error| answer(&error))?;
-            let mut config = stream.cached_info().config.clone();
-            if config.max_age < ttl {
-                config.max_age = ttl;
-                jetstream.update_stream(config).await.map_err(|error| answer(&error))?;
-                return Ok(wanted);
+        }
+    }
+
+    /// Asks something about the stream that can be asked again.
+    async fn asked<T: DeserializeOwned>(
+        &self,
+        verb: &str,
+        wanted: &(impl Serialize + Sync),
+    ) -> Result<Response<T>, LinkError> {
+        let subject = format!("$JS.API.STREAM.{verb}.{}", self.stream);
+        self.link.jetstream()?;
+        let wanted = serde_json::to_vec(wanted).map_err(|error| LinkError::Answer(error.to_string()))?;
+        let answer = self.link.request_again(subject, None, wanted.into()).await?;
+        serde_json::from_slice(&answer.payload).map_err(|error| LinkError::Answer(error.to_string()))
+    }
+
+    /// What stands of a token, and where. What the stream's leader has: a token may be used as soon as it is issued.
+    async fn look(&self, token: &Token) -> Result<Option<(u64, Kept)>, LinkError> {
+        let wanted = serde_json::json!({ "last_by_subj": self.subject_of(token) });
+        let until = Instant::now() + self.link.options.timeout;
+        let got = loop {
+            match self.asked("MSG.GET", &wanted).await {
+                Err(error) if error.passes() && error != LinkError::Away && Instant::now() < until => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                got => break found(got?)?,
             }
-            Ok(u64::try_from(config.max_age.as_millis()).unwrap_or(u64::MAX))
-        });
-        self.kept.store(making.await?, Ordering::Relaxed);
-        Ok(())
+        };
+        let Some(Got { message }) = got else { return Ok(None) };
+        match message.read() {
+            Some(kept) => Ok(Some((message.seq, kept))),
+            None => Err(LinkError::Answer("a token is not as it was written".to_owned())),
+        }
     }
 
     async fn take(&self, token: &Token) -> Result<Option<Identity>, LinkError> {
-        let jetstream = self.link.jetstream()?;
-        let stream = self.stream.as_str();
-        // What the stream's leader has: a token may be used as soon as it is issued.
-        let wanted = serde_json::json!({ "last_by_subj": self.subject_of(token) });
-        let got = self.link.during(asked(jetstream, format!("STREAM.MSG.GET.{stream}"), &wanted));
-        let Some(Got { message }) = found(got.await?)? else { return Ok(None) };
-        let Some(kept) = message.read() else {
-            return Err(LinkError::Answer("a token is not as it was written".to_owned()));
-        };
+        let Some((sequence, kept)) = self.look(token).await? else { return Ok(None) };
         let matches = bool::from(kept.secret.ct_eq(&token.secret()));
         if !matches || kept.expires <= Timestamp::now() {
             return Ok(None);
         }
-        let wanted = serde_json::json!({ "seq": message.seq, "no_erase": true });
-        let deleted = self.link.during(asked(jetstream, format!("STREAM.MSG.DELETE.{stream}"), &wanted));
-        let is_ours = found(deleted.await?)?.is_some_and(|deleted: Deleted| deleted.success);
+        // Never asked again: of two answers the second would say that somebody else was faster.
+        let wanted = serde_json::json!({ "seq": sequence, "no_erase": true });
+        let wanted = wanted.to_string().into();
+        let subject = format!("$JS.API.STREAM.MSG.DELETE.{}", self.stream);
+        let answer = self.link.request(subject, None, wanted).await?;
+        let deleted =
+            serde_json::from_slice(&answer.payload).map_err(|error| LinkError::Answer(error.to_string()))?;
+        let is_ours = found(deleted)?.is_some_and(|deleted: Deleted| deleted.success);
         Ok(is_ours.then_some(kept.identity))
     }
 }
 
+/// How long to wait before JetStream is asked again.
+const AGAIN: Duration = Duration::from_millis(20);
+/// How often in a row the stream is changed that others change, too.
+const CHANGES: usize = 5;
 /// No token is kept for longer: a year.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
 
@@ -216,17 +278,6 @@ impl Stored {
         let value = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, &self.data).ok()?;
         Kept::read(&value)
     }
-}
-
-async fn asked<T: DeserializeOwned>(
-    jetstream: &Context,
-    subject: String,
-    wanted: &serde_json::Value,
-) -> Result<Response<T>, LinkError> {
-    jetstream.request(subject, wanted).await.map_err(|error| match error.kind() {
-        RequestErrorKind::NoResponders => LinkError::Nobody,
-        _ => LinkError::Unknown,
-    })
 }
 
 /// What is there, or that it is not.

@@ -10,7 +10,8 @@ pub struct Certificate {
     pub pem: String,
     /// The same, in a file.
     pub path: PathBuf,
-    pub(super) key: PathBuf,
+    /// Its private key, in a file.
+    pub key: PathBuf,
 }
 
 impl Certificate {

@@ -1,6 +1,8 @@
 //! One of the engines, for tests that are the same for both.
 
-use super::{Nats, Redis, Settings};
+use std::ops::{Deref, DerefMut};
+
+use super::{Nats, Redis, Server, Settings};
 
 /// Which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,20 @@ macro_rules! of_either {
     };
 }
 
+impl Deref for Engine {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        of_either!(self, engine => engine)
+    }
+}
+
+impl DerefMut for Engine {
+    fn deref_mut(&mut self) -> &mut Server {
+        of_either!(self, engine => engine)
+    }
+}
+
 impl Engine {
     /// Starts one.
     pub async fn start(kind: Kind, settings: Settings) -> Self {
@@ -42,36 +58,6 @@ impl Engine {
     /// Its URL.
     pub fn url(&self) -> String {
         of_either!(self, engine => engine.url())
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> std::net::SocketAddr {
-        of_either!(self, engine => engine.address)
-    }
-
-    /// Asks it to end, and waits until it has.
-    pub async fn stop(&mut self) {
-        of_either!(self, engine => engine.stop().await);
-    }
-
-    /// Ends it as `kill -9` does.
-    pub fn kill(&mut self) {
-        of_either!(self, engine => engine.kill());
-    }
-
-    /// Starts it where it was, with what it has kept.
-    pub async fn start_again(&mut self) {
-        of_either!(self, engine => engine.start_again().await);
-    }
-
-    /// Stops it in its tracks. Its connections stay.
-    pub fn pause(&self) {
-        of_either!(self, engine => engine.pause());
-    }
-
-    /// Lets it go on.
-    pub fn unpause(&self) {
-        of_either!(self, engine => engine.unpause());
     }
 
     /// Has no room any more.

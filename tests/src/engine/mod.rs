@@ -1,10 +1,11 @@
 //! Engines of a test's own: Redis and NATS as real processes, which a test may end, pause, fill and start again.
 //!
 //! ```text
-//! Settings ─▶ Process: free ports, a temporary folder, started until it says that it is ready
+//! Settings ─▶ Server: a process with a free port and a temporary folder, which is killed, paused, started again
 //!                ├─▶ Redis ─┬─▶ RedisCluster   three of them
 //!                │          └─▶ RedisSentinel  a primary, a replica and those who watch them
-//!                └─▶ Nats   with JetStream
+//!                └─▶ Nats ─┬─▶ NatsCluster    with JetStream; three of them
+//!                           └─▷ NatsWay        to one of them, on which messages are lost or late
 //! ```
 //!
 //! In: settings. Out: a URL, and what can happen to an engine. Each ends when it is dropped, as `kill -9` ends it, and
@@ -14,8 +15,11 @@ mod certificate;
 mod cluster;
 mod either;
 mod nats;
+mod nats_cluster;
+mod nats_way;
 mod redis;
 mod sentinel;
+mod server;
 #[cfg(test)]
 mod tests;
 
@@ -23,13 +27,15 @@ pub use certificate::Certificate;
 pub use cluster::RedisCluster;
 pub use either::{Engine, Kind};
 pub use nats::Nats;
+pub use nats_cluster::NatsCluster;
+pub use nats_way::{Fate, NatsWay};
 pub use redis::Redis;
 pub use sentinel::RedisSentinel;
+pub use server::Server;
+
+use std::path::{Path, PathBuf};
 
 use crate::process::Place;
-
-/// How often other ports are tried when somebody was faster.
-const TRIES: usize = 8;
 
 /// What a Redis keeps on its disk. JetStream keeps what a stream asks it to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,6 +54,7 @@ pub enum Keep {
 pub struct Settings {
     keep: Keep,
     tls: bool,
+    clients: Option<PathBuf>,
     password: Option<String>,
     storage: Option<u64>,
     place: Place,
@@ -71,6 +78,13 @@ impl Settings {
     #[must_use]
     pub fn tls(mut self) -> Self {
         self.tls = true;
+        self
+    }
+
+    /// Lets in only whom this certificate knows, as PEM. For a NATS that speaks TLS.
+    #[must_use]
+    pub fn clients(mut self, certificate: &Path) -> Self {
+        self.clients = Some(certificate.to_owned());
         self
     }
 

@@ -301,6 +301,12 @@ impl Histories {
         }
     }
 
+    /// The channels in this stream that are written, read or followed here.
+    pub(super) fn channels_of(&self, stream: usize) -> Vec<Channel> {
+        let slots = self.slots.lock();
+        slots.values().filter(|slot| slot.stream == stream).map(|slot| slot.channel.clone()).collect()
+    }
+
     fn put_away(&self, slot: &Slot) {
         let mut slots = self.slots.lock();
         let line = slot.line.lock();

@@ -3,7 +3,13 @@
 //! A record of a key tells until when it counts and where its publication stands. On a channel with history the record
 //! is written behind the publication, which carries the key too: whoever appends the next message writes the records of
 //! the last one first, so a key is known either way, whichever node died in between. On a channel without history the
-//! record is made first, by whoever is fastest.
+//! record is made first, by whoever is fastest, as one that is being published by its owner, and again once it is:
+//!
+//! ```text
+//! free ──taken──▶ owner's ──published──▶ nobody's: a duplicate
+//!   ▲               │ └─ not known whether it was published: not known to anybody who asks
+//!   └──given back───┘
+//! ```
 //!
 //! In: keys of channels. Out: what is known of them. Knows nothing of how channels are kept.
 
@@ -12,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::jetstream::ErrorCode;
 use futures_util::future::try_join_all;
+use parking_lot::Mutex;
 use tokensocket_protocol::{Channel, Position};
 
 use super::frame::{EntryKey, KeyRecord};
@@ -24,8 +31,22 @@ use crate::timestamp::Timestamp;
 /// For how long records are kept at least; a longer window makes it longer.
 const LEAST: Duration = Duration::from_mins(15);
 
-/// How long to wait before JetStream is asked again.
-const AGAIN: Duration = Duration::from_millis(20);
+/// How long to wait before JetStream is asked again, at first and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(200));
+/// How often the records are counted, at most.
+const COUNT: Duration = Duration::from_secs(1);
+
+/// What came of an attempt to take a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    Taken,
+    /// It was published with this key.
+    Duplicate,
+    /// Somebody else is about to publish, or may have.
+    Others,
+    /// Somebody was faster with something.
+    Raced,
+}
 
 /// The keys of all channels of a namespace.
 #[derive(Debug)]
@@ -33,12 +54,14 @@ pub(super) struct Keys {
     link: Arc<Link>,
     names: Names,
     stream: Stream,
+    /// How many records there were when they were counted last, and how many came from here since.
+    used: Mutex<Option<(u64, Instant)>>,
 }
 
 impl Keys {
     pub(super) fn new(link: &Arc<Link>, names: &Names) -> Self {
         let stream = Stream::keys(names.stream("keys"), &names.subject("k"), link);
-        Self { link: Arc::clone(link), names: names.clone(), stream }
+        Self { link: Arc::clone(link), names: names.clone(), stream, used: Mutex::new(None) }
     }
 
     fn subject(&self, channel: &Channel, key: &str) -> String {
@@ -94,58 +117,129 @@ impl Keys {
         try_join_all(recording).await.map(drop)
     }
 
-    /// Takes a key for a publication that is not kept, unless somebody has: `false`.
+    /// Whether so many more may be recorded. Other nodes record theirs at the same time, so it may become a few too many.
+    pub(super) async fn have_room(&self, more: usize) -> Result<bool, LinkError> {
+        let counted = *self.used.lock();
+        if counted.is_none_or(|(_, when)| when.elapsed() > COUNT) {
+            match self.stream.count(&self.link).await {
+                Ok(count) => *self.used.lock() = Some((count, Instant::now())),
+                // Whoever takes or records them then knows more.
+                Err(error) if error.passes() => return Ok(true),
+                Err(error) => return Err(error),
+            }
+        }
+        let mut used = self.used.lock();
+        let Some((used, _)) = &mut *used else { return Ok(true) };
+        let after = used.saturating_add(more as u64);
+        let is_room = after <= self.link.options.max_keys;
+        if is_room {
+            *used = after;
+        }
+        Ok(is_room)
+    }
+
+    /// Takes a key for a publication of `owner` that is not kept, unless it was published with it: `false`. While somebody
+    /// else is about to publish it, waits for what becomes of that.
     pub(super) async fn take(
         &self,
         channel: &Channel,
         key: &EntryKey,
         now: Timestamp,
+        owner: u64,
     ) -> Result<bool, LinkError> {
-        let record = KeyRecord { end: key.end, owner: rand::random(), position: None };
+        let record = KeyRecord { end: key.end, owner, position: None };
         let until = Instant::now() + self.link.options.timeout;
+        let mut pause = AGAIN.0;
         loop {
             match self.try_to_take(channel, key, &record, now).await {
+                Ok(Attempt::Taken) => return Ok(true),
+                Ok(Attempt::Duplicate) => return Ok(false),
+                Ok(Attempt::Raced) => continue,
+                Ok(Attempt::Others) if Instant::now() < until => {}
+                Ok(Attempt::Others) => return Err(LinkError::Unknown),
                 // It may be this one's by now, which its owner says.
                 Err(error) if error.passes() && error != LinkError::Away && Instant::now() < until => {
                     self.stream.forget();
-                    tokio::time::sleep(AGAIN).await;
                 }
-                Ok(None) => {}
-                Ok(Some(is_taken)) => return Ok(is_taken),
                 Err(error) => return Err(error),
             }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(AGAIN.1);
         }
     }
 
-    /// `None`: somebody was faster with something.
     async fn try_to_take(
         &self,
         channel: &Channel,
         key: &EntryKey,
         record: &KeyRecord,
         now: Timestamp,
-    ) -> Result<Option<bool>, LinkError> {
+    ) -> Result<Attempt, LinkError> {
         self.ensure(now.until(key.end)).await?;
         let subject = self.subject(channel, &key.text);
         let (sequence, found) = self.find(&subject).await?;
         if let Some(found) = found.filter(|found| found.end > now) {
-            return Ok(Some(found.owner == record.owner));
+            return Ok(match found {
+                KeyRecord { owner, .. } if owner == record.owner => Attempt::Taken,
+                KeyRecord { owner: NOBODY, .. } | KeyRecord { position: Some(_), .. } => Attempt::Duplicate,
+                _ => Attempt::Others,
+            });
         }
         match self.stream.append(&self.link, &subject, Some(sequence), record.encode()).await {
-            Ok(at) if self.link.is_strict() || at == sequence + 1 => Ok(Some(true)),
+            Ok(at) if self.link.is_strict() || at == sequence + 1 => Ok(Attempt::Taken),
             // Two may have been let through: the record that is there now says whose it is.
-            Ok(_) => Ok(None),
-            Err(error) if error.is(ErrorCode::STREAM_WRONG_LAST_SEQUENCE) => Ok(None),
+            Ok(_) => Ok(Attempt::Raced),
+            Err(error) if error.is(ErrorCode::STREAM_WRONG_LAST_SEQUENCE) => Ok(Attempt::Raced),
             Err(error) => Err(error),
         }
     }
 
+    /// Notes that what was to be published with a key that was taken is published.
+    pub(super) async fn note(&self, channel: &Channel, key: &EntryKey) {
+        let record = KeyRecord { end: key.end, owner: NOBODY, position: None };
+        self.write(channel, key, &record).await;
+    }
+
     /// Gives back a key whose publication was not published after all.
     pub(super) async fn give_back(&self, channel: &Channel, key: &EntryKey) {
-        let record = KeyRecord { end: Timestamp(0), owner: 0, position: None };
+        let record = KeyRecord { end: Timestamp(0), owner: NOBODY, position: None };
+        self.write(channel, key, &record).await;
+    }
+
+    /// Writes a record of a key that is this node's.
+    async fn write(&self, channel: &Channel, key: &EntryKey, record: &KeyRecord) {
         let subject = self.subject(channel, &key.text);
-        if let Err(error) = self.stream.append(&self.link, &subject, None, record.encode()).await {
-            tracing::debug!(%channel, %error, "a key stays taken");
+        while let Err(error) = self.stream.append(&self.link, &subject, None, record.encode()).await {
+            if !error.passes() || key.end <= Timestamp::now() {
+                tracing::debug!(%channel, %error, "a key stays taken");
+                return;
+            }
+            self.link.returned().await;
+            tokio::time::sleep(AGAIN.1).await;
+        }
+    }
+
+    /// Gives back a key that `owner` may have taken without being told, until that is known for sure or the key is over.
+    pub(super) async fn release(&self, channel: &Channel, key: &EntryKey, owner: u64) {
+        let subject = self.subject(channel, &key.text);
+        let free = KeyRecord { end: Timestamp(0), owner: NOBODY, position: None };
+        let mut looks = 0;
+        // What was sent may be under way still when it is looked at first.
+        while looks < 2 && key.end > Timestamp::now() {
+            self.link.returned().await;
+            match self.find(&subject).await {
+                Ok((sequence, Some(found))) if found.owner == owner => {
+                    // Looked at again in any case.
+                    let _ = self.stream.append(&self.link, &subject, Some(sequence), free.encode()).await;
+                    looks = 0;
+                }
+                Ok(_) => looks += 1,
+                Err(_) => {}
+            }
+            tokio::time::sleep(AGAIN.1).await;
         }
     }
 }
+
+/// Whose a record is that nobody publishes any more.
+const NOBODY: u64 = 0;

@@ -9,11 +9,13 @@
 //!
 //! In: what [`Broker`] asks. Out: what all nodes say on what this node follows. Knows no socket.
 
+mod backlog;
 mod channel;
 mod following;
 mod frame;
 mod histories;
 mod keys;
+mod leaders;
 mod order;
 mod outbox;
 mod pending;
@@ -52,6 +54,8 @@ use receiver::Receiver;
 /// The subject of all nodes, and of this one.
 const ALL: Topic = Topic::Node("all");
 const OWN: Topic = Topic::Node("own");
+/// To one who gives a key beyond those that may be remembered.
+const NO_ROOM_FOR_KEYS: BrokerError = BrokerError::TooMany("idempotency keys");
 /// Not more often than this is it said that something may have been missed.
 const GAPS: Duration = Duration::from_secs(1);
 
@@ -70,6 +74,16 @@ const GAPS: Duration = Duration::from_secs(1);
 /// that keeps most; what one channel says beyond that is exact when it is read. The stream is made at the first use and
 /// grows when somebody says more, and never shrinks by itself. A publication is kept before anybody gets it. A message
 /// of the stream has all publications of a channel that waited while the one before was under way.
+///
+/// # Keys
+///
+/// On a channel with history a key is kept with its publication. On one without, the key is taken before the publication
+/// is sent, and noted as done when NATS has it. Of one whose outcome is not known nobody can find out what became of it:
+/// who repeats it is told [`StoreError::Timeout`] until the key is over.
+///
+/// # What is lost
+///
+/// What came and was not handed on yet is at most 64 MiB. What comes beyond is dropped, and told as a gap.
 ///
 /// In a cluster of NATS, who follows a channel at one server may miss what is published at another in the first
 /// milliseconds; on a channel with history that closes by positions.
@@ -192,11 +206,12 @@ impl Shared {
         let all = Arc::downgrade(self);
         self.spawn(async move {
             let Some(all) = all.upgrade() else { return };
-            let _ = told.send(all.publish_once(channel, said, place, &entry_key(&key, at), at).await);
+            all.publish_once(channel, said, place, &entry_key(&key, at), at, told).await;
         });
         outcome.map(|outcome| outcome.unwrap_or(Err(LinkError::Unknown.into()))).boxed()
     }
 
+    /// Publishes what is not kept, if nobody has with this key. In its place until it is noted what became of the key.
     async fn publish_once(
         &self,
         channel: Channel,
@@ -204,16 +219,42 @@ impl Shared {
         place: Place,
         key: &EntryKey,
         at: Timestamp,
-    ) -> Result<Published, BrokerError> {
-        if !self.keys.take(&channel, key, at).await? {
-            return Ok(Published { position: None, duplicate: true });
+        told: oneshot::Sender<Result<Published, BrokerError>>,
+    ) {
+        // Never that of a record that is nobody's.
+        let owner = rand::random::<u64>().max(1);
+        let refused = match self.keys.have_room(1).await {
+            Ok(true) => None,
+            Ok(false) => Some(NO_ROOM_FOR_KEYS),
+            Err(error) => Some(error.into()),
+        };
+        if let Some(error) = refused {
+            let _ = told.send(Err(error));
+            return;
+        }
+        match self.keys.take(&channel, key, at, owner).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let _ = told.send(Ok(Published { position: None, duplicate: true }));
+                return;
+            }
+            Err(error) => {
+                let _ = told.send(Err(error.into()));
+                // Nothing was published, so whoever tries again is to be let through.
+                self.keys.release(&channel, key, owner).await;
+                return;
+            }
         }
         let outcome = self.say_from(place, self.live(&channel), said).await;
-        // Of what may be published the key stays taken.
-        if matches!(&outcome, Err(error) if !matches!(error, BrokerError::Store(StoreError::Timeout))) {
+        let is_known = !matches!(&outcome, Err(BrokerError::Store(StoreError::Timeout)));
+        let is_published = outcome.is_ok();
+        let _ = told.send(outcome.map(|()| Published::default()));
+        // What may be published stays as it is: whoever tries again is told that it is not known.
+        if is_published {
+            self.keys.note(&channel, key).await;
+        } else if is_known {
             self.keys.give_back(&channel, key).await;
         }
-        outcome.map(|()| Published::default())
     }
 
     /// A publication that is kept.
@@ -338,6 +379,12 @@ impl Broker for NatsBroker {
         all.spawn(receiver.run(incoming));
         all.spawn(Arc::clone(&all.following).run(Arc::clone(&all.link), subject, feeds));
         all.spawn(Arc::clone(&all.outbox).run(Arc::clone(&all.link), all.origin, all.pending.waits()));
+        all.spawn(leaders::watch(
+            Arc::clone(&all.link),
+            all.names.clone(),
+            Arc::downgrade(&all.histories),
+            Weak::clone(&handler),
+        ));
         all.spawn(watch(Arc::clone(&all.link), Arc::clone(&all.following), handler));
         for topic in [ALL, OWN] {
             // Done when the connection allows it; who tells all nodes waits for that.
@@ -351,6 +398,10 @@ impl Broker for NatsBroker {
             None => self.0.publish_plain(publish),
             Some(history) => self.0.publish_kept(publish, history),
         }
+    }
+
+    fn holds(&self) -> bool {
+        self.0.pending.waits()
     }
 
     fn history(

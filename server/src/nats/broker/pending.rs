@@ -58,9 +58,7 @@ impl Pending {
         let (operations_limit, bytes_limit) = match (is_there, self.outage) {
             (true, _) => self.most,
             (false, Outage::Refuse) => return Err(LinkError::Away.into()),
-            (false, Outage::Buffer { messages, bytes }) => {
-                (messages.min(self.most.0), bytes.min(self.most.1))
-            }
+            (false, Outage::Buffer { messages, bytes }) => (messages, bytes),
         };
         let mut under_way = self.under_way.lock();
         if under_way.operations >= operations_limit || under_way.bytes.saturating_add(bytes) > bytes_limit {
@@ -91,6 +89,17 @@ mod tests {
         assert!(pending.begin(0, true).is_err());
         drop(first);
         assert!(pending.begin(0, true).is_ok());
+    }
+
+    #[test]
+    fn holds_as_much_as_was_asked_for_while_nats_is_away() {
+        let buffer = Outage::Buffer { messages: 3, bytes: 300 };
+        let pending = Pending::new(&NatsOptions::new().max_pending(1, 100).outage(buffer));
+        let waiting: Vec<_> = (0..3).map(|_| pending.begin(100, false).unwrap()).collect();
+        assert!(pending.begin(0, false).is_err());
+        assert!(pending.begin(0, true).is_err(), "those that waited are under way first");
+        drop(waiting);
+        assert!(pending.begin(100, true).is_ok());
     }
 
     #[test]

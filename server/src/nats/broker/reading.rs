@@ -25,6 +25,11 @@ use crate::timestamp::Timestamp;
 /// How long to wait before a stream is asked again that does not answer for a moment, as when it is just being made.
 const AGAIN: Duration = Duration::from_millis(10);
 
+/// How long a server that has just begun to lead a stream with replicas may not have looked at all that it has.
+const LAG: Duration = Duration::from_secs(2);
+/// Of what is older than this it has.
+const RECENT: Duration = Duration::from_mins(1);
+
 impl Histories {
     /// Answers readings. `is_sure`: the head was the last message a moment ago, after these were asked.
     pub(super) async fn answer(&self, slot: &Slot, readings: Vec<Reading>, is_sure: bool) {
@@ -102,6 +107,9 @@ impl Histories {
         });
         if is_whole {
             Ok(())
+        } else if self.link.options.replicas > 1 {
+            // Read from a server that is a moment behind the one that leads.
+            Err(LinkError::Nobody)
         } else {
             Err(LinkError::Answer("the stream ends before its last message".to_owned()))
         }
@@ -111,9 +119,15 @@ impl Histories {
     /// lost what was known to be in it.
     pub(super) async fn read_head(&self, slot: &Slot) -> Result<Head, LinkError> {
         let stream = &self.streams[slot.stream];
+        let until = Instant::now() + LAG;
         loop {
             let before = slot.known.lock().head.clone();
             let found = stream.get(&self.link, &Which::Last(&slot.subject)).await?;
+            let may_lag = self.link.options.replicas > 1 && Instant::now() < until;
+            if may_lag && is_behind(before.as_ref(), found.as_ref()) {
+                tokio::time::sleep(AGAIN).await;
+                continue;
+            }
             let found = match found {
                 None => None,
                 Some(Stored { sequence, payload }) => {
@@ -166,6 +180,9 @@ impl Histories {
             }
             last = sequence;
         }
+        if last < sequence && self.link.options.replicas > 1 {
+            return Err(LinkError::Nobody);
+        }
         let mut head = counting.unwrap_or(head);
         head.sequence = last.max(sequence);
         Ok(head)
@@ -194,6 +211,14 @@ impl Histories {
             tracing::debug!(channel = %slot.channel, %error, "its epoch is not kept for longer yet");
         }
     }
+}
+
+/// Whether a server that answers so is without what was known to be there a moment ago.
+fn is_behind(before: Option<&Head>, found: Option<&Stored>) -> bool {
+    before.is_some_and(|before| {
+        let is_recent = before.stored.until(Timestamp::now()) < RECENT;
+        is_recent && found.is_none_or(|found| found.sequence < before.sequence)
+    })
 }
 
 /// Whether the stream has forgotten what was known to be in it, and nobody began another epoch for that.

@@ -19,15 +19,19 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use tokensocket_protocol::{Channel, Position};
 use tokio::sync::mpsc;
 
+use super::backlog::Backlog;
 use super::following::{Feed, Following, Topic};
 use super::frame::{Batch, Live, Sent, ToNodes};
 use super::histories::Histories;
 use super::order::{Orders, PATIENCE};
-use crate::broker::{BrokerHandler, Control, Publication};
+use crate::broker::{BrokerHandler, Control, Gap, Publication};
 use crate::nats::names;
 
-/// So many messages are taken before the handler gets them.
+/// So many messages are taken before the handler gets them, and so many bytes of them.
 const MOST: usize = 256;
+const MOST_BYTES: usize = 1 << 20;
+/// So many that came are put in the backlog before some are taken from it.
+const INTAKE: usize = 4096;
 /// For how long it is remembered what came on a channel that may come twice.
 const REMEMBERED: Duration = Duration::from_mins(1);
 
@@ -109,6 +113,7 @@ impl Receiver {
     pub(super) async fn run(self, mut feeds: mpsc::UnboundedReceiver<Feed>) {
         let mut incoming: SelectAll<Incoming> = SelectAll::new();
         let mut state = State::default();
+        let mut backlog = Backlog::default();
         loop {
             let first = tokio::select! {
                 biased;
@@ -119,23 +124,30 @@ impl Receiver {
                     }
                     None => return,
                 },
-                Some(message) = incoming.next(), if !incoming.is_empty() => Some(message),
+                () = tokio::task::yield_now(), if !backlog.is_empty() => None,
+                Some(message) = incoming.next(), if backlog.is_empty() && !incoming.is_empty() => Some(message),
                 () = tokio::time::sleep(PATIENCE / 4), if state.orders.is_waiting() => None,
             };
             let Some(handler) = self.handler.upgrade() else { return };
-            let mut next = first;
-            for _ in 0..MOST {
-                let Some(message) = next else { break };
-                self.take(message, &mut state, &*handler);
-                next = incoming.next().now_or_never().flatten();
+            let more = std::iter::from_fn(|| incoming.next().now_or_never().flatten());
+            for message in first.into_iter().chain(more.take(INTAKE)) {
+                let must = matches!(message.0, Topic::Node(_));
+                backlog.push(message.1.length, message, must);
             }
-            if let Some(message) = next {
+            let mut bytes = 0;
+            for _ in 0..MOST {
+                let Some((size, message)) = backlog.pop() else { break };
                 self.take(message, &mut state, &*handler);
+                bytes += size;
+                if bytes > MOST_BYTES {
+                    break;
+                }
             }
             for (channel, batches) in state.orders.overdue(Instant::now()) {
                 state.add(&channel, batches);
             }
             state.flush(&*handler);
+            state.tell_of_gaps(&mut backlog, &*handler);
         }
     }
 
@@ -209,6 +221,8 @@ struct State {
     orders: Orders,
     /// What the handler is given next.
     publications: Vec<Publication>,
+    /// Since when the handler has to be told that something is missing.
+    is_missing: Option<Instant>,
 }
 
 impl State {
@@ -219,6 +233,19 @@ impl State {
                 message: entry.message,
                 position: Some(Position { epoch: epoch.clone(), offset }),
             }));
+        }
+    }
+
+    /// Tells that something is missing, behind all that was there before it; while there never is an end to that, now and
+    /// then.
+    fn tell_of_gaps<T>(&mut self, backlog: &mut Backlog<T>, handler: &dyn BrokerHandler) {
+        if backlog.is_missing() && self.is_missing.is_none() {
+            tracing::warn!("publications came faster than they were taken; some are lost here");
+            self.is_missing = Some(Instant::now());
+        }
+        if self.is_missing.is_some_and(|since| backlog.is_empty() || since.elapsed() > super::GAPS) {
+            self.is_missing = None;
+            handler.handle_gap(Gap::All);
         }
     }
 

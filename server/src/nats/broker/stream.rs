@@ -20,7 +20,14 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::nats::error::LinkError;
+use crate::nats::fresh::Fresh;
 use crate::nats::link::Link;
+
+/// How many keys there is room for beyond those that are let in: what was let in by several nodes at once must be recorded,
+/// or its channel could not go on.
+const SPARE_KEYS: u64 = 1 << 17;
+/// How often in a row a stream is changed that others change, too.
+const CHANGES: usize = 5;
 
 /// One stream: what it is to be, and what is known of it.
 #[derive(Debug)]
@@ -30,7 +37,9 @@ pub(super) struct Stream {
     /// What it keeps, but how much of each subject and for how long.
     config: Config,
     /// How much it is known to keep.
-    known: Mutex<Option<Span>>,
+    known: Fresh<Span>,
+    /// How much this node has asked it to keep.
+    needed: Mutex<Option<Span>>,
     making: tokio::sync::Mutex<()>,
 }
 
@@ -111,7 +120,7 @@ impl Stream {
     pub(super) fn keys(name: String, subject: &str, link: &Link) -> Self {
         let config = Config {
             subjects: vec![format!("{subject}.>")],
-            max_messages: limit(Some(link.options.max_keys)),
+            max_messages: limit(Some(link.options.max_keys.saturating_add(SPARE_KEYS))),
             discard: DiscardPolicy::New,
             description: Some("idempotency keys of TokenSocket's publications".to_owned()),
             ..Self::config(&name, link)
@@ -133,22 +142,29 @@ impl Stream {
     }
 
     fn new(name: String, config: Config) -> Self {
-        Self { name, config, known: Mutex::new(None), making: tokio::sync::Mutex::new(()) }
+        Self {
+            name,
+            config,
+            known: Fresh::new(),
+            needed: Mutex::new(None),
+            making: tokio::sync::Mutex::new(()),
+        }
     }
 
     /// How much it keeps, as far as that is known.
     pub(super) fn span(&self) -> Option<Span> {
-        *self.known.lock()
+        self.known.last()
     }
 
     /// Forgets that the stream is there, so that it is looked for again.
     pub(super) fn forget(&self) {
-        *self.known.lock() = None;
+        self.known.forget();
     }
 
-    /// Sees to it that the stream is there and keeps at least so much.
+    /// Sees to it that the stream is there and keeps at least so much, and what was asked for before. Two nodes that
+    /// change it at once each go by what was there before: so it is looked at again, and now and then from then on.
     pub(super) async fn ensure(&self, link: &Link, span: Span) -> Result<(), LinkError> {
-        let is_enough = || self.known.lock().is_some_and(|known| known.covers(&span));
+        let is_enough = || self.known.get().is_some_and(|known| known.covers(&span));
         if is_enough() {
             return Ok(());
         }
@@ -156,41 +172,52 @@ impl Stream {
         if is_enough() {
             return Ok(());
         }
+        let needed = {
+            let mut needed = self.needed.lock();
+            let all = needed.map_or(span, |needed| needed.and(&span));
+            *needed = Some(all);
+            all
+        };
         let jetstream = link.jetstream()?;
-        let info: Response<jetstream::stream::Info> = self.api(link, jetstream, "INFO", &()).await?;
-        let there = match info {
-            Response::Ok(info) => Some(info.config),
-            Response::Err { error } if error.error_code() == ErrorCode::STREAM_NOT_FOUND => None,
-            Response::Err { error } => return Err(error.into()),
-        };
-        let (verb, wanted, config) = match there {
-            None => ("CREATE", span, self.config.clone()),
-            Some(there) => {
-                let count = (there.max_messages_per_subject > 0).then_some(there.max_messages_per_subject);
-                let keeps =
-                    Span { count, age: if there.max_age.is_zero() { Duration::MAX } else { there.max_age } };
-                if keeps.covers(&span) {
-                    *self.known.lock() = Some(keeps);
-                    return Ok(());
+        for _ in 0..CHANGES {
+            let info: Response<jetstream::stream::Info> = self.api(link, jetstream, "INFO", &()).await?;
+            let (verb, wanted, config) = match info {
+                Response::Ok(info) => {
+                    let keeps = keeps(&info.config);
+                    if keeps.covers(&needed) {
+                        self.known.is_seen(keeps);
+                        return Ok(());
+                    }
+                    ("UPDATE", keeps.and(&needed), info.config)
                 }
-                ("UPDATE", keeps.and(&span), there)
+                Response::Err { error } if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                    ("CREATE", needed, self.config.clone())
+                }
+                Response::Err { error } => return Err(error.into()),
+            };
+            self.known.forget();
+            let config = Config {
+                max_messages_per_subject: wanted.count.unwrap_or(-1),
+                max_age: if wanted.age == Duration::MAX { Duration::ZERO } else { wanted.age },
+                ..config
+            };
+            match self.api(link, jetstream, verb, &config).await? {
+                Response::<jetstream::stream::Info>::Ok(_) => {}
+                // Another node was faster.
+                Response::Err { error } if error.error_code() == ErrorCode::STREAM_NAME_EXIST => {}
+                Response::Err { error } => return Err(error.into()),
             }
-        };
-        let config = Config {
-            max_messages_per_subject: wanted.count.unwrap_or(-1),
-            max_age: if wanted.age == Duration::MAX { Duration::ZERO } else { wanted.age },
-            ..config
-        };
-        let made: Response<jetstream::stream::Info> = self.api(link, jetstream, verb, &config).await?;
-        match made {
-            Response::Ok(_) => {
-                *self.known.lock() = Some(wanted);
-                Ok(())
-            }
-            // Another node was faster.
-            Response::Err { error } if error.error_code() == ErrorCode::STREAM_NAME_EXIST => {
-                Err(LinkError::Nobody)
-            }
+        }
+        // Others change it all the time.
+        Err(LinkError::Nobody)
+    }
+
+    /// How many messages there are.
+    pub(super) async fn count(&self, link: &Link) -> Result<u64, LinkError> {
+        let info = self.api(link, link.jetstream()?, "INFO", &()).await?;
+        match info {
+            Response::<jetstream::stream::Info>::Ok(info) => Ok(info.state.messages),
+            Response::Err { error } if error.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(0),
             Response::Err { error } => Err(error.into()),
         }
     }
@@ -331,6 +358,12 @@ impl Stream {
             Response::Err { error } => Err(error.into()),
         }
     }
+}
+
+/// How much a stream that is configured so keeps of each subject.
+fn keeps(config: &Config) -> Span {
+    let count = (config.max_messages_per_subject > 0).then_some(config.max_messages_per_subject);
+    Span { count, age: if config.max_age.is_zero() { Duration::MAX } else { config.max_age } }
 }
 
 fn limit(bytes: Option<u64>) -> i64 {

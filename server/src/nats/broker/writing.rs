@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokensocket_protocol::Position;
 
+use super::NO_ROOM_FOR_KEYS;
 use super::channel::Head;
 use super::frame::{AROUND_BATCH, Batch, EntryKey};
 use super::histories::{Histories, Slot, Waiting, told};
@@ -233,6 +234,9 @@ impl Histories {
         let records = self.keys.look_up(&slot.channel, &asked, window).await?;
         let known: HashMap<usize, Option<Position>> =
             keys.iter().zip(records).filter_map(|((n, _), record)| Some((*n, record?.position))).collect();
+        // One that is kept and whose key cannot be recorded would hold up all that come behind it.
+        let unknown = keys.len() - known.len();
+        let is_room = unknown == 0 || self.keys.have_room(unknown).await?;
         let mut first: HashMap<String, usize> = HashMap::new();
         let mut later: HashMap<usize, Vec<Waiting>> = HashMap::new();
         let mut fresh: Vec<Waiting> = Vec::with_capacity(write.waiting.len());
@@ -243,6 +247,10 @@ impl Histories {
                 continue;
             }
             let key = waiting.entry.key.as_ref().map(|key| key.text.clone());
+            if key.is_some() && !is_room {
+                let _ = waiting.told.send(Err(NO_ROOM_FOR_KEYS));
+                continue;
+            }
             if let Some(place) = key.as_ref().and_then(|key| first.get(key)) {
                 later.entry(*place).or_default().push(waiting);
                 continue;

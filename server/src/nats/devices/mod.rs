@@ -121,6 +121,10 @@ impl DeviceStore for NatsDeviceStore {
         self.call(Command::Depart { user, id, now }, |_| Some(Ok(())))
     }
 
+    fn holds(&self) -> bool {
+        self.replica.holds()
+    }
+
     fn append(&self, to: To, message: Message, now: Timestamp) -> Outcome<Appended> {
         let Message { event, args, resync, key } = message;
         let bytes = event.len() + args.as_bytes().len();

@@ -31,7 +31,9 @@ impl Address {
             }
             scheme = said;
             let mut url: Url = format!("{scheme}://{rest}").parse().map_err(|_| wrong(rest))?;
-            if url.host_str().is_none_or(str::is_empty) || !["", "/"].contains(&url.path()) {
+            let is_bare =
+                url.query().is_none() && url.fragment().is_none() && ["", "/"].contains(&url.path());
+            if url.host_str().is_none_or(str::is_empty) || !is_bare {
                 return Err(wrong(rest));
             }
             if matches!(credentials, Credentials::Address) {
@@ -46,9 +48,12 @@ impl Address {
     }
 }
 
-/// Nothing of what stands before the last `@` is shown.
+/// Nothing of what stands before the last `@`, or behind a `?` or `#`, is shown.
 fn wrong(part: &str) -> NatsError {
-    NatsError::Address(part.rsplit('@').next().unwrap_or_default().to_owned())
+    let (before, shown) = part.rsplit_once('@').unwrap_or(("", part));
+    let is_clear = !before.contains(['?', '#']);
+    let shown = shown.split(['?', '#']).next().filter(|_| is_clear);
+    NatsError::Address(shown.unwrap_or_default().to_owned())
 }
 
 /// A user alone is a token, as in the tools of NATS.
@@ -82,7 +87,18 @@ mod tests {
 
     #[test]
     fn other_addresses_are_refused_without_showing_secrets() {
-        for text in ["", "http://one", "nats://", "nats://one/path", "one,,two", "nats://ann:secret@one:x"] {
+        for text in [
+            "",
+            "http://one",
+            "nats://",
+            "nats://one/path",
+            "one,,two",
+            "nats://ann:secret@one:x",
+            "nats://one?token=secret",
+            "nats://one#secret",
+            "nats://one?token=a@secret",
+            "nats://ann:s?cret@one/secret",
+        ] {
             let error = Address::parse(text).err().unwrap().to_string();
             assert!(!error.contains("secret"), "{error}");
         }

@@ -9,6 +9,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::timestamp::Timestamp;
 
@@ -16,7 +17,7 @@ use crate::timestamp::Timestamp;
 pub(in crate::nats) type Instance = u64;
 
 /// The version of what is written here. Who does not know one cannot go on, since all must understand the same.
-const VERSION: u32 = 1;
+const VERSION: u64 = 1;
 
 /// One thing that is done.
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,11 +56,6 @@ pub(super) struct Frame<C> {
     pub(super) entries: Vec<Entry<C>>,
 }
 
-#[derive(Deserialize)]
-struct Version {
-    v: u32,
-}
-
 /// Something in the log is not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FrameError {
@@ -67,13 +63,20 @@ pub(super) enum FrameError {
     Version,
     #[error("the log has something else in it: {0}")]
     Malformed(String),
+    /// Nobody of ours has written that.
+    #[error("the log has something in it that is no frame")]
+    Foreign,
 }
 
 impl<C: DeserializeOwned> Frame<C> {
     pub(super) fn read(text: &[u8]) -> Result<Self, FrameError> {
-        serde_json::from_slice(text).map_err(|error| match serde_json::from_slice(text) {
-            Ok(Version { v }) if v != VERSION => FrameError::Version,
-            _ => FrameError::Malformed(error.to_string()),
+        serde_json::from_slice(text).map_err(|error| {
+            let any = serde_json::from_slice::<Value>(text).ok();
+            match any.as_ref().and_then(|any| any.get("v")?.as_u64()) {
+                Some(VERSION) => FrameError::Malformed(error.to_string()),
+                Some(_) => FrameError::Version,
+                None => FrameError::Foreign,
+            }
         })
     }
 }
@@ -113,6 +116,10 @@ mod tests {
     fn what_a_later_version_writes_is_not_guessed() {
         let later = br#"{"v":2,"i":1,"n":1,"e":[{"new":1}]}"#;
         assert_eq!(Frame::<String>::read(later).unwrap_err(), FrameError::Version);
-        assert!(matches!(Frame::<String>::read(b"x").unwrap_err(), FrameError::Malformed(_)));
+        let unknown = br#"{"v":1,"i":1,"n":1,"e":[{"new":1}]}"#;
+        assert!(matches!(Frame::<String>::read(unknown).unwrap_err(), FrameError::Malformed(_)));
+        for foreign in [&b"x"[..], b"", b"{}", br#"{"v":"1"}"#, b"[1]", b"\xff"] {
+            assert_eq!(Frame::<String>::read(foreign).unwrap_err(), FrameError::Foreign);
+        }
     }
 }

@@ -287,14 +287,15 @@ impl<M: Machine> Line<M> {
         (self.next > 1 || succeeds.is_some()).then(|| frame::write(self.here, succeeds, self.next, entry))
     }
 
-    /// It has taken too long: who waits without patience is to be told that it is not known. What is in line stays there.
-    pub(super) fn give_up(&mut self) -> Vec<Waiting<M>> {
+    /// It has taken too long: who waits without patience is to be told that it is not known; who only reads, if calls are
+    /// held. What is in line stays there.
+    pub(super) fn give_up(&mut self, holds: bool) -> Vec<Waiting<M>> {
         let sent = self.sent.iter_mut().map(|sent| &mut sent.batch);
         let mut given_up = Vec::new();
         for batch in sent.chain(&mut self.full).chain([&mut self.open]) {
             for waiting in std::mem::take(&mut batch.waiting) {
                 match waiting {
-                    Waiting::Entry(_) => {
+                    Waiting::Entry(_) if !holds => {
                         given_up.push(waiting);
                         batch.waiting.push_back(Waiting::Nobody);
                     }

@@ -127,7 +127,7 @@ impl<M: Machine> Replica<M> {
     }
 
     /// Does something at all nodes. It is done in the order of the calls, whatever becomes of the future. While NATS is
-    /// away for long it resolves to [`StoreError::Timeout`], and may be done yet.
+    /// away for long it resolves to [`StoreError::Timeout`], and may be done yet; or it waits, with [`Outage::Buffer`].
     pub(super) fn call(&self, command: M::Command) -> Resolving<M::Output> {
         Self::output(self.enter(&Entry::Do(command), Waiting::Entry))
     }
@@ -195,6 +195,11 @@ impl<M: Machine> Replica<M> {
         });
         self.shared.read(read);
         async move { told.await.unwrap_or(Err(StoreError::Closed)) }.boxed()
+    }
+
+    /// Whether what is called while NATS is away waits for it.
+    pub(super) fn holds(&self) -> bool {
+        matches!(self.shared.outage, Outage::Buffer { .. })
     }
 
     /// Looks at the state as it is now, which other calls may wait to change.

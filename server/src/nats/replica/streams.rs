@@ -31,6 +31,9 @@ use super::super::names::Names;
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// For how long it may be silent.
 const SILENCE: Duration = Duration::from_secs(7);
+/// How long a server that has just begun to lead may be behind, and how often is looked.
+const LAG: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(50);
 /// How many parts of an image are under way at once.
 const PARTS: usize = 8;
 
@@ -138,6 +141,19 @@ impl Streams {
             .during(async { stream.get_info().await.map_err(|error| LinkError::Answer(error.to_string())) });
         let state = info.await?.state;
         Ok(Extent { first: state.first_sequence, last: state.last_sequence })
+    }
+
+    /// How far the log goes, where it is known to go up to `place`. Of a stream with replicas a server that has just begun to
+    /// lead may not have looked at all that it has: it is given time to.
+    pub(super) async fn extent_to(&self, place: u64) -> Result<Extent, LinkError> {
+        let until = Instant::now() + LAG;
+        loop {
+            let extent = self.extent().await?;
+            if extent.last >= place || self.link.options.replicas == 1 || Instant::now() >= until {
+                return Ok(extent);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Whether the log still has this at this place, which was applied last.

@@ -248,7 +248,7 @@ fn whoever_has_no_patience_is_told_and_it_is_done_all_the_same() {
     node.call();
     let frame = node.line.next(1).unwrap();
     node.call();
-    for waiting in node.line.give_up() {
+    for waiting in node.line.give_up(false) {
         waiting.fail(&StoreError::Timeout);
     }
     let mut log = vec![frame];

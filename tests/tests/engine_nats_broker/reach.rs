@@ -1,0 +1,81 @@
+//! How a server is reached, and what it is said not to have.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokensocket_server::{Broker, BrokerError, HistoryQuery, Nats, NatsOptions, Timestamp};
+use tokensocket_tests::engine::{self, Fate, NatsWay};
+
+use crate::node::{Node, channel, kept, numbers, offset, publish, until, with_key};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn credentials_and_own_certificates_are_used() {
+    let server = engine::Nats::with(engine::Settings::new().tls().password("p@ss,w/rd:1")).await;
+    let certificate = server.certificate.as_ref().unwrap().path.clone();
+    let address = format!("tls://{}", server.address);
+    let options = || NatsOptions::new().certificate_authority(&certificate);
+    let node = Node::with(&address, options().user_and_password("tests", "p@ss,w/rd:1")).await;
+    node.publish("a", 1).await.unwrap();
+    let in_address = format!("tls://tests:p%40ss%2Cw%2Frd%3A1@{}", server.address);
+    assert!(Nats::connect(&in_address, options()).await.unwrap().status().address.ends_with(&address));
+    for (options, address) in [
+        (options().user_and_password("tests", "wrong"), address.as_str()),
+        (options(), &address),
+        (NatsOptions::new(), &in_address),
+        (options().credentials_file(Path::new("nowhere.creds")), &address),
+    ] {
+        let error = Nats::connect(address, options).await.expect_err("nobody else is let in").to_string();
+        assert!(!error.contains("p@ss") && !error.contains("p%40ss"), "{error}");
+    }
+    let token =
+        engine::Nats::with(engine::Settings::new().more(["authorization { token: \"s3cret\" }"])).await;
+    let address = token.address;
+    assert!(Nats::connect(&format!("nats://s3cret@{address}"), NatsOptions::new()).await.is_ok());
+    assert!(Nats::connect(&format!("nats://{address}"), NatsOptions::new().token("s3cret")).await.is_ok());
+    assert!(Nats::connect(&format!("nats://{address}"), NatsOptions::new()).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_asks_for_certificates_is_shown_ours() {
+    let own = engine::Nats::with(engine::Settings::new().tls()).await;
+    let known = own.certificate.as_ref().unwrap();
+    let server = engine::Nats::with(engine::Settings::new().tls().clients(&known.path)).await;
+    let options = || NatsOptions::new().certificate_authority(&server.certificate.as_ref().unwrap().path);
+    let node = Node::with(&server.url(), options().client_certificate(&known.path, &known.key)).await;
+    node.publish("a", 1).await.unwrap();
+    assert!(Nats::connect(&server.url(), options()).await.is_err(), "nobody else is let in");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn says_what_a_server_without_jetstream_cannot_do() {
+    let server = engine::Nats::with(engine::Settings::new().more(["jetstream: disabled"])).await;
+    let (one, two) = (Node::new(&server.url()).await, Node::new(&server.url()).await);
+    let lacks = one.nats.status().lacks.join(" ");
+    assert!(lacks.contains("JetStream") && lacks.contains("histories"), "{lacks}");
+    two.follow("a").await;
+    one.broker.publish(publish("a", 7, None)).await.unwrap();
+    assert_eq!(numbers(&two.came(1).await), [7], "what needs no JetStream works");
+    let refused = one.publish("a", 1).await;
+    assert!(matches!(refused, Err(BrokerError::Unsupported(_))), "{refused:?}");
+    let refused = one.broker.history(&channel("a"), &kept(), HistoryQuery::default(), Timestamp::now()).await;
+    assert!(matches!(refused, Err(BrokerError::Unsupported(_))), "{refused:?}");
+    let refused = one.broker.publish(with_key(publish("a", 1, None), "k")).await;
+    assert!(matches!(refused, Err(BrokerError::Unsupported(_))), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn jetstream_that_begins_late_is_found() {
+    let server = engine::Nats::start().await;
+    let way = NatsWay::to(server.address).await;
+    way.plan("$JS.API.INFO", Fate::Lost, usize::MAX);
+    let options = NatsOptions::new().timeout(Duration::from_millis(500));
+    let node = Node::with(&format!("nats://{}", way.address), options).await;
+    let lacks = |node: &Node| node.nats.status().lacks.iter().any(|lack| lack.contains("JetStream"));
+    assert!(lacks(&node), "it does not answer yet");
+    let refused = node.publish("a", 1).await;
+    assert!(matches!(refused, Err(BrokerError::Unsupported(_))), "{refused:?}");
+    way.clear();
+    until("JetStream", || !lacks(&node)).await;
+    assert_eq!(offset(&node.publish("a", 1).await.unwrap()), 1);
+    assert!(node.heard.gaps.lock().unwrap().is_empty(), "over the same connection");
+}

@@ -1,0 +1,289 @@
+//! A server that is killed, away, full, or has lost what it kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokensocket_server::{
+    Acknowledge, Change, Channel, DeviceStore, Nats, NatsOptions, NatsPresenceStore, NatsReplicaOptions,
+    PresenceStore, QueueLimits, Queued, ResyncReason, StoreError, Timestamp, To,
+};
+use tokensocket_tests::engine::{self, Fate, NatsWay};
+use tokensocket_tests::limit::{until, within};
+
+use crate::node::{BACK, Node, connect, device, eventually, member, message};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_loses_nothing_that_was_answered() {
+    let mut server = engine::Nats::start().await;
+    let limits = QueueLimits { count: 1_000_000, bytes: 1 << 30, ..QueueLimits::default() };
+    let one = Arc::new(
+        Node::with(&server, "site", limits.clone(), NatsReplicaOptions::new().image_every(50, 1 << 20)).await,
+    );
+    let other = Arc::new(Node::with(&server, "site", limits.clone(), NatsReplicaOptions::new()).await);
+    one.arrive("ann", "phone").await;
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let mut writers = Vec::new();
+    for writer in 0..8 {
+        let (node, stopped) = (Arc::clone(if writer % 2 == 0 { &one } else { &other }), stopped.clone());
+        writers.push(tokio::spawn(async move {
+            let mut accepted = Vec::new();
+            let mut number = 0;
+            while !*stopped.borrow() {
+                number += 1;
+                let text = format!("{writer} {number}");
+                match node.append(To::user("ann"), &text).await {
+                    Ok(appended) => {
+                        let [(_, Queued::At(seq))] = &appended.queued[..] else { panic!("{appended:?}") };
+                        accepted.push((*seq, format!("[\"{text}\"]")));
+                    }
+                    Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                }
+            }
+            accepted
+        }));
+    }
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        server.kill();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        server.start_again().await;
+        eventually("an append after the restart", async || one.append(To::user("nobody"), 0).await).await;
+    }
+    stop.send_replace(true);
+    let mut accepted = BTreeMap::new();
+    for writer in writers {
+        for (seq, text) in tokio::time::timeout(BACK, writer).await.expect("a writer ends").unwrap() {
+            assert!(accepted.insert(seq, text).is_none(), "{seq} was given twice");
+        }
+    }
+    assert!(accepted.len() > 100, "{}", accepted.len());
+    one.is_up_to_date().await;
+    let late = Node::with(&server, "site", limits, NatsReplicaOptions::new()).await;
+    late.is_up_to_date().await;
+    let kept = late.read("ann", "phone").await;
+    assert_eq!(kept, one.read("ann", "phone").await);
+    assert!(kept.iter().zip(1..).all(|((seq, _), expected)| *seq == expected), "contiguous");
+    let texts: BTreeMap<u64, String> = kept.iter().cloned().collect();
+    for (seq, text) in &accepted {
+        assert_eq!(texts.get(seq), Some(text), "what was answered is kept where it was said");
+    }
+    let mut all: Vec<&String> = kept.iter().map(|(_, text)| text).collect();
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), count, "none twice");
+    assert_eq!(late.arrive("ann", "phone").await.resyncs, []);
+    assert!(one.heard.resyncs.lock().unwrap().is_empty(), "nobody is told of a loss");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_lost_what_it_kept_is_found_out() {
+    let server = engine::Nats::start().await;
+    let one = Node::new(&server, "site").await;
+    let presence = NatsPresenceStore::new(&connect(&server, "site").await);
+    let channel = Channel::new("c").unwrap();
+    presence.join(&channel, member("1", None), false).await.unwrap();
+    let arrived = one.arrive("ann", "phone").await;
+    for number in 0..5 {
+        one.append(To::user("ann"), number).await.unwrap();
+    }
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    for stream in ["devices", "devices-images", "presence", "presence-images"] {
+        jetstream.delete_stream(format!("ts_site_{stream}")).await.unwrap();
+    }
+    eventually("an append to streams made anew", async || one.append(To::user("nobody"), 0).await).await;
+    until("the device to be told", || !one.heard.resyncs.lock().unwrap().is_empty()).await;
+    let appended = one.append(To::user("ann"), "new").await.unwrap();
+    assert_eq!(appended.queued, [(device("ann", "phone"), Queued::At(6))], "places are not given again");
+    let again = one.arrive("ann", "phone").await;
+    assert_ne!(again.epoch, arrived.epoch);
+    assert_eq!(again.resyncs.last().unwrap().reason, ResyncReason::Lost);
+    let count = eventually("members", async || presence.join(&channel, member("2", None), false).await).await;
+    assert!(matches!(count, Change::Joined(_)));
+    assert_eq!(presence.counts(&channel).await.unwrap().clients, 2, "who is here is said again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_server_refuses_and_goes_on() {
+    let server = engine::Nats::with(engine::Settings::new().storage(32 << 20)).await;
+    let (one, other) = (Node::new(&server, "site").await, Node::new(&server, "site").await);
+    one.arrive("ann", "phone").await;
+    other.arrive("ann", "laptop").await;
+    one.append(To::user("ann"), 1).await.unwrap();
+    for _ in 0..3 {
+        server.fill().await;
+        let text = "x".repeat(100_000);
+        let refused = async || loop {
+            if let Err(error) = one.append(To::user("bob"), &text).await {
+                return error;
+            }
+        };
+        assert_eq!(within("a refusal", refused()).await, StoreError::DiskFull);
+        for _ in 0..3 {
+            assert_eq!(within("another", refused()).await, StoreError::DiskFull, "at once, each time");
+            let theirs = within("one of the other", other.append(To::user("bob"), &text)).await;
+            assert_eq!(theirs.unwrap_err(), StoreError::DiskFull);
+        }
+        server.empty().await;
+        // Of both at once: whoever speaks first, the other is there still.
+        let (ours, theirs) = futures_util::join!(
+            eventually("room", async || one.append(To::user("ann"), "one").await),
+            eventually("room", async || other.append(To::user("ann"), "other").await),
+        );
+        assert_eq!((ours.queued.len(), theirs.queued.len()), (2, 2));
+    }
+    one.is_up_to_date().await;
+    other.is_up_to_date().await;
+    let kept = one.read("ann", "phone").await;
+    assert_eq!(
+        kept.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(),
+        [1, 2, 3, 4, 5, 6, 7],
+        "and nothing that was refused"
+    );
+    for (node, theirs) in [(&one, "other"), (&other, "one")] {
+        let heard = node.heard.queued.lock().unwrap();
+        let heard = heard.iter().filter(|(_, _, args)| args.contains(theirs)).count();
+        assert_eq!(heard, 3, "hears all that the other did");
+    }
+    let over = Timestamp(Timestamp::now().0 + 7_200_000);
+    assert_eq!(
+        one.store.append(To::user("ann"), message("x"), over).await.unwrap().queued.len(),
+        2,
+        "both are connected"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_server_is_away_calls_are_refused_at_once() {
+    let mut server = engine::Nats::start().await;
+    let (one, other) = (Node::new(&server, "site").await, Node::new(&server, "site").await);
+    one.arrive("ann", "phone").await;
+    one.append(To::user("ann"), 1).await.unwrap();
+    other.is_up_to_date().await;
+    server.kill();
+    let refused = async {
+        loop {
+            if let Err(StoreError::Unavailable(why)) = one.append(To::user("ann"), 2).await {
+                return why;
+            }
+        }
+    };
+    within("a refusal, behind one call whose outcome is not known", refused).await;
+    assert_eq!(other.read("ann", "phone").await.len(), 1, "what is known is read all the same");
+    server.start_again().await;
+    eventually("an append", async || one.append(To::user("ann"), 3).await).await;
+    until("to hear that hints may be lost", || *one.heard.gaps.lock().unwrap() > 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_frame_is_passed_over() {
+    let server = engine::Nats::start().await;
+    let options = NatsReplicaOptions::new().image_every(30, 1 << 30);
+    let one = Node::with(&server, "site", QueueLimits::default(), options.clone()).await;
+    let other = Node::with(&server, "site", QueueLimits::default(), options.clone()).await;
+    one.arrive("ann", "phone").await;
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    for text in ["by hand", "", "{}", "[7]"] {
+        one.append(To::user("ann"), text).await.unwrap();
+        jetstream.publish("ts.site.r.devices.log", text.into()).await.unwrap().await.unwrap();
+    }
+    one.append(To::user("ann"), "behind").await.unwrap();
+    other.is_up_to_date().await;
+    let late = Node::with(&server, "site", QueueLimits::default(), options).await;
+    late.is_up_to_date().await;
+    for node in [&one, &other, &late] {
+        let kept = node.read("ann", "phone").await;
+        assert_eq!((kept.len(), kept[4].1.as_str()), (5, "[\"behind\"]"));
+    }
+    assert!(one.heard.resyncs.lock().unwrap().is_empty());
+}
+
+/// How the streams of images are asked which one is the latest.
+const ASKED: &str = "$JS.API.STREAM.MSG.GET.ts_site_devices-images";
+
+/// Where the log of devices begins.
+async fn begins(server: &engine::Nats) -> u64 {
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    jetstream.get_stream("ts_site_devices").await.unwrap().cached_info().state.first_sequence
+}
+
+impl Node {
+    /// Appends until the log begins behind this place, because of an image.
+    async fn appends_until(&self, server: &engine::Nats, place: u64) {
+        let appending = async {
+            while begins(server).await <= place {
+                self.append(To::user("ann"), "more").await.unwrap();
+                let kept = self.read("ann", "phone").await.last().map_or(0, |(seq, _)| *seq);
+                let last = Acknowledge::Through(kept.saturating_sub(3));
+                self.store.acknowledge(device("ann", "phone"), last, Timestamp::now()).await.unwrap();
+            }
+        };
+        tokio::time::timeout(BACK, appending).await.expect("an image, and a log that forgets what is in it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_fails_is_made_by_another_node() {
+    let server = engine::Nats::start().await;
+    let way = NatsWay::to(server.address).await;
+    let over = NatsOptions::new().timeout(Duration::from_secs(2));
+    let nats = Nats::connect(&format!("nats://{}", way.address), over).await.unwrap().namespace("site");
+    let often = NatsReplicaOptions::new().image_every(20, 1 << 30);
+    let one = Node::at(&nats, QueueLimits::default(), often.clone());
+    one.arrive("ann", "phone").await;
+    // It has said that it makes an image; then its connection is gone.
+    way.plan(ASKED, Fate::Held, 1);
+    for number in 0..30 {
+        one.append(To::user("ann"), number).await.unwrap();
+    }
+    way.happened(1).await;
+    way.cut();
+    let other = Node::with(&server, "site", QueueLimits::default(), often).await;
+    other.appends_until(&server, 30).await;
+    eventually("the one that was cut off", async || one.append(To::user("ann"), "back").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_was_made_slowly_takes_the_place_of_no_newer_one() {
+    let server = engine::Nats::start().await;
+    let way = NatsWay::to(server.address).await;
+    let patient = NatsOptions::new().timeout(BACK);
+    let nats = Nats::connect(&format!("nats://{}", way.address), patient).await.unwrap().namespace("site");
+    let often = NatsReplicaOptions::new().image_every(20, 1 << 30);
+    let slow = Node::at(&nats, QueueLimits::default(), often.clone().lease(Duration::from_mins(10)));
+    slow.arrive("ann", "phone").await;
+    way.plan(ASKED, Fate::Held, 1);
+    for number in 0..30 {
+        slow.append(To::user("ann"), number).await.unwrap();
+    }
+    way.happened(1).await;
+    // Another takes it for dead, and makes a later image.
+    let gaps = || *slow.heard.gaps.lock().unwrap();
+    let known = gaps();
+    let quick = often.clone().lease(Duration::from_millis(100));
+    let other = Node::with(&server, "site", QueueLimits::default(), quick).await;
+    let ended = async {
+        while gaps() == known {
+            other.store.expire(Timestamp::now()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within("the slow one to be ended", ended).await;
+    other.appends_until(&server, 60).await;
+    let before = begins(&server).await;
+    way.release();
+    // It goes on with what it was at, if it still is.
+    for _ in 0..50 {
+        slow.is_up_to_date().await;
+    }
+    let late = Node::with(&server, "site", QueueLimits::default(), often).await;
+    late.is_up_to_date().await;
+    let kept = other.read("ann", "phone").await;
+    assert!(!kept.is_empty() && before > 60);
+    assert_eq!(late.read("ann", "phone").await, kept, "the late one begins with the newer image");
+    assert!(other.heard.resyncs.lock().unwrap().is_empty(), "nothing was lost");
+}
