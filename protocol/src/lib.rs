@@ -28,13 +28,14 @@
 //! let Event::Authenticate { answer, .. } = session.handle_message(auth, Vec::new()) else { panic!() };
 //! session.authenticated(); // the token was good
 //! let text = answer.authenticated(None);
-//! assert!(text.ends_with(br#""uuid":"1","resp":"success"}"#));
+//! assert!(text.as_bytes().ends_with(br#""uuid":"1","resp":"success"}"#));
 //!
 //! let call = r#"{"rpc":"double","req":21,"uuid":"2"}"#;
 //! let Event::Command(Command::Call(call, answer)) = session.handle_message(call, Vec::new()) else { panic!() };
 //! assert_eq!(call.path, "double");
 //! let n: i64 = call.data.parse()?;
-//! assert_eq!(answer.resp(&RawJson::new(&(2 * n))?), br#"{"rpc":"double","uuid":"2","resp":42}"#);
+//! let text = answer.resp(&RawJson::new(&(2 * n))?);
+//! assert_eq!(text.as_bytes(), br#"{"rpc":"double","uuid":"2","resp":42}"#);
 //! # Ok(())
 //! # }
 //! ```
@@ -72,6 +73,8 @@ mod error;
 #[cfg(feature = "json")]
 pub mod event;
 #[cfg(feature = "json")]
+mod framing;
+#[cfg(feature = "json")]
 mod json;
 pub mod message;
 mod pattern;
@@ -97,6 +100,8 @@ pub use close::{Close, Reconnect};
 #[cfg(feature = "json")]
 pub use envelope::MAX_DEPTH;
 pub use error::ErrorCode;
+#[cfg(feature = "json")]
+pub use framing::{Framed, Framing};
 #[cfg(feature = "json")]
 pub use json::slice::RawSlice;
 pub use message::ResyncReason;

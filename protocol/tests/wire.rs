@@ -14,7 +14,7 @@ use tokensocket_protocol::message::{
     Acknowledge, ClientMessage, Delivery, HistoryQuery, PresenceQuery, ServerMessage, Settings,
 };
 use tokensocket_protocol::server::{Command, Event, Session};
-use tokensocket_protocol::{Answer, Channel, Epoch, Position, RawJson, ResyncReason};
+use tokensocket_protocol::{Answer, Channel, Epoch, Framed, Position, RawJson, ResyncReason};
 
 fn session(hello: &str) -> Session {
     let mut session = Session::new();
@@ -47,16 +47,16 @@ fn understood<R>(
 /// What a server answers to a text that it does not understand.
 fn refused(text: &str) -> Value {
     match ours().handle_message(text, Vec::new()) {
-        Event::Send(answer) => serde_json::from_slice(&answer).unwrap(),
+        Event::Send(answer) => serde_json::from_slice(answer.as_bytes()).unwrap(),
         other => panic!("{text}: {other:?}"),
     }
 }
 
-fn read(text: Vec<u8>) -> ServerMessage<RawJson> {
-    NativeCodec.decode(&Bytes::from(text)).unwrap()
+fn read(text: impl Into<Framed>) -> ServerMessage<RawJson> {
+    NativeCodec.decode(&Bytes::from(text.into().into_bytes())).unwrap()
 }
 
-fn resp(text: Vec<u8>) -> Value {
+fn resp(text: Framed) -> Value {
     let ServerMessage::Answer { outcome: Ok(resp), .. } = read(text) else { panic!() };
     resp.parse().unwrap()
 }
@@ -146,7 +146,7 @@ fn without_history_nothing_is_told_that_was_not() {
         let Command::Subscribe(_, answer) = command else { panic!() };
         let text = answer.subscribed(&Channel::new("c").unwrap(), &Joined::default());
         let expected = r#"{"internal":true,"command":"subscribe","data":{"rpc":"_subscribe","uuid":"u","req":{"channel":"c"},"channel":"c"}}"#;
-        assert_eq!(String::from_utf8(text).unwrap(), expected);
+        assert_eq!(String::from_utf8(text.into_bytes()).unwrap(), expected);
     });
 }
 
@@ -159,7 +159,7 @@ fn a_publication_has_its_offset() {
 }
 
 /// Publishes with a key, and says what came of it.
-fn published(session: &mut Session, say: impl FnOnce(Answer) -> Vec<u8>) -> Value {
+fn published(session: &mut Session, say: impl FnOnce(Answer) -> Framed) -> Value {
     let data = raw(&json!([1]));
     let message = ClientMessage::Publish { channel: name(), data, key: Some("k\"".to_owned()), uuid: uuid() };
     let answer = understood(session, &message, |command| {

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::answer::{Answer, named};
 use crate::envelope::string;
+use crate::framing::Framed;
 use crate::json::slice::RawSlice;
 use crate::message::{Hello, MAX_DEVICE_BYTES, SessionInfo};
 use crate::raw_json::RawJson;
@@ -39,7 +40,7 @@ pub(crate) fn hello(client: RawSlice<'_>) -> Option<Hello> {
 
 impl Answer {
     /// The token was good. `session` is for clients that said hello.
-    pub fn authenticated(mut self, session: Option<&SessionInfo>) -> Vec<u8> {
+    pub fn authenticated(mut self, session: Option<&SessionInfo>) -> Framed {
         if let Some(SessionInfo { id, ping_ms, max_message_bytes, features }) = session {
             let session = json!({
                 "id": id,

@@ -7,6 +7,7 @@
 use crate::answer::{Answer, named};
 use crate::channel::Channel;
 use crate::command::Past;
+use crate::framing::Framed;
 use crate::json::slice::RawSlice;
 use crate::position::Position;
 use crate::rpc_error::RpcError;
@@ -57,7 +58,7 @@ impl Answer {
         publications: impl IntoIterator<Item = Past<'a>>,
         gap: bool,
         more: bool,
-    ) -> Vec<u8> {
+    ) -> Framed {
         let mut page = vec![b'{'];
         super::push_position(&mut page, position);
         page.extend_from_slice(b",\"publications\":");

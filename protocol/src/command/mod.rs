@@ -85,12 +85,17 @@ pub(crate) fn push_number(out: &mut Vec<u8>, number: u64) {
 pub(crate) fn internal(command: &str, data: &[&[u8]]) -> Vec<u8> {
     let length: usize = data.iter().map(|part| part.len()).sum();
     let mut out = Vec::with_capacity(command.len() + length + 48);
-    out.extend_from_slice(b"{\"internal\":true,\"command\":\"");
-    out.extend_from_slice(command.as_bytes());
-    out.extend_from_slice(b"\",\"data\":");
+    push_internal_head(&mut out, command);
     for part in data {
         out.extend_from_slice(part);
     }
     out.push(b'}');
     out
+}
+
+/// Appends what stands before the data of an internal command; behind them comes one brace.
+pub(crate) fn push_internal_head(out: &mut Vec<u8>, command: &str) {
+    out.extend_from_slice(b"{\"internal\":true,\"command\":\"");
+    out.extend_from_slice(command.as_bytes());
+    out.extend_from_slice(b"\",\"data\":");
 }

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use crate::answer::{Answer, named, write_string};
 use crate::channel::Channel;
+use crate::framing::Framed;
 use crate::json::slice::RawSlice;
 use crate::raw_json::RawJson;
 use crate::rpc_error::RpcError;
@@ -84,7 +85,7 @@ impl Answer {
         users: usize,
         members: impl IntoIterator<Item = Member<'a>>,
         more: bool,
-    ) -> Vec<u8> {
+    ) -> Framed {
         let mut resp = b"{\"clients\":".to_vec();
         super::push_number(&mut resp, clients as u64);
         resp.extend_from_slice(b",\"users\":");

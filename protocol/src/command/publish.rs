@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use crate::answer::{Answer, named, write_string};
 use crate::channel::Channel;
 use crate::envelope::string;
+use crate::framing::Framed;
 use crate::json::slice::RawSlice;
 use crate::message::MAX_KEY_BYTES;
 use crate::position::Position;
@@ -56,7 +57,7 @@ fn read_key(key: RawSlice<'_>) -> Result<Cow<'_, str>, RpcError> {
 
 impl Answer {
     /// The message was accepted. `duplicate`: it had been accepted before, under the same key.
-    pub fn published(mut self, position: Option<&Position>, duplicate: bool) -> Vec<u8> {
+    pub fn published(mut self, position: Option<&Position>, duplicate: bool) -> Framed {
         if !self.said_hello() || (position.is_none() && !duplicate) {
             return self.success();
         }

@@ -7,6 +7,7 @@
 use crate::answer::{Answer, named};
 use crate::channel::Channel;
 use crate::command::Past;
+use crate::framing::Framed;
 use crate::json::slice::RawSlice;
 use crate::position::Position;
 use crate::rpc_error::RpcError;
@@ -91,14 +92,14 @@ impl Joined<'_> {
 
 impl Answer {
     /// The socket now follows `channel`.
-    pub fn subscribed(mut self, channel: &Channel, joined: &Joined<'_>) -> Vec<u8> {
+    pub fn subscribed(mut self, channel: &Channel, joined: &Joined<'_>) -> Framed {
         let mut name = Vec::new();
         super::publish::write_channel(&mut name, channel);
         let req = [b"{\"channel\":", &name[..], b"}"].concat();
         self.field(named!("req"), &req);
         self.field(named!("channel"), &name);
-        joined.push(self.fields());
-        super::internal("subscribe", &[&self.finish()])
+        self.push_with(|out| joined.push(out));
+        self.finish().into_internal("subscribe")
     }
 }
 

@@ -85,6 +85,37 @@ pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     push::<true>(out, text);
 }
 
+/// The same for one JSON value without whitespace around it. Most are strings without escapes.
+#[inline(never)]
+pub(crate) fn push_escaped_value(out: &mut Vec<u8>, value: &[u8]) {
+    match value {
+        [b'"', inside @ .., b'"'] if is_plain_text(inside) => {
+            out.reserve(value.len() + 2);
+            out.push(b'\\');
+            out.extend_from_slice(&value[..=inside.len()]);
+            out.extend_from_slice(b"\\\"");
+        }
+        _ => push_escaped(out, value),
+    }
+}
+
+/// Whether nothing in `text` is special, and all of it is ASCII.
+#[inline]
+fn is_plain_text(text: &[u8]) -> bool {
+    let (chunks, rest) = text.as_chunks();
+    if let Some(last) = text.last_chunk() {
+        return chunks.iter().all(is_plain_ascii) && (rest.is_empty() || is_plain_ascii(last));
+    }
+    match (text.first_chunk(), text.last_chunk()) {
+        // Between them they have all of it.
+        (Some(first), Some(last)) => {
+            let [first, last] = [first, last].map(|chunk| u64::from_le_bytes(*chunk));
+            specials(first) | specials(last) | (first | last) & HIGH == 0
+        }
+        _ => text.iter().all(|byte| matches!(byte, b' '..0x80) && !matches!(byte, b'"' | b'\\')),
+    }
+}
+
 /// Does it; as long as all is `ASCII`, where nothing is unsafe, with less to look at.
 fn push<const ASCII: bool>(out: &mut Vec<u8>, text: &[u8]) {
     let start = out.len();

@@ -15,6 +15,7 @@ use crate::command::subscribe::{self, Subscribe};
 use crate::command::{auth, broadcast, cancel};
 use crate::envelope::{Envelope, NoEnvelope, is_falsy, string};
 use crate::error::ErrorCode;
+use crate::framing::{Framed, Framing};
 use crate::json::slice::RawSlice;
 use crate::message::Hello;
 use crate::rpc_error::RpcError;
@@ -26,6 +27,7 @@ use crate::{Channel, command};
 pub struct Session {
     state: State,
     hello: bool,
+    framing: Framing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +38,7 @@ enum State {
     Closed,
 }
 
-/// What a message means to the driver.
+/// What a message means to the driver. What is to be sent is in the session's [`Framing`].
 #[derive(Debug)]
 pub enum Event<'a> {
     /// Redeem the token, run the hooks, then say [`Session::authenticated`] or [`Session::refused`].
@@ -53,9 +55,9 @@ pub enum Event<'a> {
     /// Do this, and answer it.
     Command(Command<'a>),
     /// Send this text.
-    Send(Vec<u8>),
+    Send(Framed),
     /// Send this text, if there is one, then close. No further message is understood.
-    Close(Option<Vec<u8>>, Close),
+    Close(Option<Framed>, Close),
     /// Nothing to do.
     Ignore,
 }
@@ -91,7 +93,14 @@ pub enum Command<'a> {
 impl Session {
     /// A session that awaits `auth`.
     pub fn new() -> Self {
-        Self { state: State::AwaitAuth, hello: false }
+        Self { state: State::AwaitAuth, hello: false, framing: Framing::Raw }
+    }
+
+    /// Has everything that the session and its [answers](Answer) say in this framing.
+    #[must_use]
+    pub fn framed(mut self, framing: Framing) -> Self {
+        self.framing = framing;
+        self
     }
 
     /// Whether the client has authenticated.
@@ -124,21 +133,25 @@ impl Session {
             (State::Closed | State::AwaitRedeem, _) => Event::Ignore,
             (_, Err(NoEnvelope::NotJson)) => {
                 let error = RpcError::text("Invalid message").with_code(ErrorCode::BadRequest);
-                Event::Send(Answer::to_nothing().error(&error))
+                Event::Send(Answer::to_nothing(self.framing).error(&error))
             }
-            (State::AwaitAuth, Err(NoEnvelope::NotAnObject)) => self.forbid(Answer::to_nothing()),
+            (State::AwaitAuth, Err(NoEnvelope::NotAnObject)) => self.forbid(Answer::to_nothing(self.framing)),
             (State::AwaitAuth, Ok(envelope)) => self.expect_auth(&envelope, room),
             (State::Ready, Err(NoEnvelope::NotAnObject)) => {
-                let answer = Answer::to_nothing();
+                let answer = Answer::to_nothing(self.framing);
                 let answer = if self.hello { answer.with_hello() } else { answer };
                 Event::Send(answer.error(&RpcError::bad_request("a JSON object with the field rpc")))
             }
             (State::Ready, Ok(envelope)) if envelope.is_too_deep() => {
-                let answer = Answer::to(&envelope.without_deep_fields(), self.hello, room);
+                let answer = self.answer(&envelope.without_deep_fields(), room);
                 Event::Send(answer.error(&RpcError::bad_request("JSON nested at most 128 deep")))
             }
             (State::Ready, Ok(envelope)) => self.expect_command(&envelope, room),
         }
+    }
+
+    fn answer(&self, envelope: &Envelope<'_>, room: Vec<u8>) -> Answer {
+        Answer::to(envelope, self.framing, self.hello, room)
     }
 
     fn expect_auth<'a>(&mut self, envelope: &Envelope<'a>, room: Vec<u8>) -> Event<'a> {
@@ -146,12 +159,12 @@ impl Session {
         let hello = if is_auth { envelope.client.and_then(auth::hello) } else { None };
         self.hello = hello.is_some();
         if !is_auth || is_falsy(envelope.token) {
-            return self.forbid(Answer::to(envelope, self.hello, room).with_request(envelope.req));
+            return self.forbid(self.answer(envelope, room).with_request(envelope.req));
         }
         match envelope.token.and_then(string).map(|token| Token::parse(&token)) {
             Some(Ok(token)) => {
                 self.state = State::AwaitRedeem;
-                Event::Authenticate { token, hello, answer: Answer::to(envelope, self.hello, room) }
+                Event::Authenticate { token, hello, answer: self.answer(envelope, room) }
             }
             _ => Event::Close(None, self.refused(Close::UNAUTHENTICATED)),
         }
@@ -163,7 +176,7 @@ impl Session {
     }
 
     fn expect_command<'a>(&self, envelope: &Envelope<'a>, room: Vec<u8>) -> Event<'a> {
-        let answer = Answer::to(envelope, self.hello, room);
+        let answer = self.answer(envelope, room);
         let Some(rpc) = envelope.rpc.and_then(string).filter(|rpc| !rpc.is_empty()) else {
             return Event::Send(answer.error(&RpcError::bad_request("the field rpc, a text")));
         };

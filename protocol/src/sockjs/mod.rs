@@ -17,6 +17,7 @@ use std::borrow::Cow;
 pub use callback::{BadCallback, Callback};
 
 use crate::close::Close;
+use crate::framing::Framing;
 use crate::json::string::{self, BadString};
 
 /// The open frame.
@@ -24,18 +25,27 @@ pub const OPEN: &str = "o";
 /// The heartbeat frame.
 pub const HEARTBEAT: &str = "h";
 
-/// Appends the frame of one message: `a["…"]`. `message` is UTF-8.
-pub fn push_message_frame(out: &mut Vec<u8>, message: &[u8]) {
+/// Appends the frame of one message: `a["…"]`. `message` is UTF-8, as `framing` has it.
+pub fn push_message_frame(out: &mut Vec<u8>, framing: Framing, message: &[u8]) {
     out.extend_from_slice(b"a[\"");
-    string::push_escaped(out, message);
+    push_inside(out, framing, message);
     out.extend_from_slice(b"\"]");
 }
 
-/// Appends the part of a frame that one of several messages is: `"…",`. `message` is UTF-8.
-pub fn push_element(out: &mut Vec<u8>, message: &[u8]) {
+/// Appends the part of a frame that one of several messages is: `"…",`. `message` is UTF-8, as `framing` has it.
+#[inline]
+pub fn push_element(out: &mut Vec<u8>, framing: Framing, message: &[u8]) {
     out.push(b'"');
-    string::push_escaped(out, message);
+    push_inside(out, framing, message);
     out.extend_from_slice(b"\",");
+}
+
+#[inline]
+fn push_inside(out: &mut Vec<u8>, framing: Framing, message: &[u8]) {
+    match framing {
+        Framing::Raw => string::push_escaped(out, message),
+        Framing::SockJs => out.extend_from_slice(message),
+    }
 }
 
 /// Frames the end of a session: `c[code,"reason"]`.
@@ -143,7 +153,7 @@ mod tests {
     #[test]
     fn frames_messages_and_closes() {
         let mut frame = Vec::new();
-        push_message_frame(&mut frame, "{\"a\":\"é\"}".as_bytes());
+        push_message_frame(&mut frame, Framing::Raw, "{\"a\":\"é\"}".as_bytes());
         assert_eq!(frame, "a[\"{\\\"a\\\":\\\"é\\\"}\"]".as_bytes());
         assert_eq!(close_frame(&Close::new(3000, "Go away!")), "c[3000,\"Go away!\"]");
     }
@@ -153,7 +163,7 @@ mod tests {
         let text = "\u{200c}\u{2028}\u{206f}\u{ffff} é\u{1f600}";
         let escaped = "\\u200c\\u2028\\u206f\\uffff é\u{1f600}";
         let mut frame = Vec::new();
-        push_message_frame(&mut frame, text.as_bytes());
+        push_message_frame(&mut frame, Framing::Raw, text.as_bytes());
         assert_eq!(String::from_utf8_lossy(&frame), format!("a[\"{escaped}\"]"));
         assert_eq!(close_frame(&Close::new(3000, text)), format!("c[3000,\"{escaped}\"]"));
     }
@@ -217,7 +227,7 @@ mod tests {
         fn reads_back_what_it_frames(text in any::<String>(), json in mangled()) {
             for text in [text, json] {
                 let mut frame = Vec::new();
-                push_message_frame(&mut frame, text.as_bytes());
+                push_message_frame(&mut frame, Framing::Raw, text.as_bytes());
                 prop_assert_eq!(read(&frame[1..]), Ok(vec![text]));
             }
         }

@@ -109,7 +109,7 @@ mod tests {
 
     use super::super::{HEARTBEAT, OPEN, close_frame, push_element, push_message_frame};
     use super::*;
-    use crate::Close;
+    use crate::{Close, Framing};
 
     fn callback() -> Callback {
         Callback::parse(Some("callback"), None).unwrap_or_else(|bad| panic!("{bad}"))
@@ -125,7 +125,7 @@ mod tests {
     fn frame(messages: &[String]) -> String {
         let mut out = b"a[".to_vec();
         for message in messages {
-            push_element(&mut out, message.as_bytes());
+            push_element(&mut out, Framing::Raw, message.as_bytes());
         }
         if !messages.is_empty() {
             out.pop();
@@ -208,7 +208,7 @@ mod tests {
                 OPEN.to_owned(),
                 HEARTBEAT.to_owned(),
                 close_frame(&Close::new(3000, reason)),
-                text(|out| push_message_frame(out, messages[0].as_bytes())),
+                text(|out| push_message_frame(out, Framing::Raw, messages[0].as_bytes())),
                 frame(&messages),
             ];
             prop_assert_eq!(read(&frames[4]), Some(messages));

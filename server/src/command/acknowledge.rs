@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 use tokensocket_protocol::message::Acknowledge;
-use tokensocket_protocol::{Answer, ErrorCode, RawJson, RpcError};
+use tokensocket_protocol::{Answer, ErrorCode, Framed, RawJson, RpcError};
 
 use crate::node::Node;
 use crate::session::running::{Running, guard};
@@ -21,7 +21,7 @@ pub(crate) fn start(
     answer: Answer,
     running: &mut Running,
     cx: &mut Context<'_>,
-) -> Option<Vec<u8>> {
+) -> Option<Framed> {
     let Some(cursor) = socket.cursor() else {
         return Some(answer.error(&RpcError::bad_request("nothing is delivered on this connection")));
     };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokensocket_protocol::message::{Hello, SessionInfo, features};
-use tokensocket_protocol::{Answer, Close, ErrorCode, RpcError, Token};
+use tokensocket_protocol::{Answer, Close, ErrorCode, Framed, RpcError, Token};
 
 use crate::access::Access;
 use crate::identity::Identity;
@@ -17,9 +17,9 @@ pub(crate) const TIMED_OUT: Close =
 /// What became of a token.
 pub(crate) enum Redeemed {
     /// Send this; the socket is authenticated.
-    Welcome(Vec<u8>),
+    Welcome(Framed),
     /// Send this, then close.
-    Refused(Vec<u8>, Close),
+    Refused(Framed, Close),
 }
 
 /// Gives a socket its identity, asks the hooks, and has it count as authenticated. `device`: what its client says of
@@ -61,6 +61,9 @@ pub(crate) async fn run(
     let understands = |feature: &str| {
         hello.as_ref().is_some_and(|hello| hello.features.iter().any(|known| known == feature))
     };
+    if understands(features::HISTORY) {
+        socket.set_understands_gaps();
+    }
     let device = hello.as_ref().filter(|_| understands(features::DELIVERY));
     if let Err(error) = welcome(&node, &socket, identity, device, understands(features::CANCEL)).await {
         return Redeemed::Refused(answer.error(&error), Close::FORBIDDEN);

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use tokensocket_protocol::{Answer, RawJson};
+use tokensocket_protocol::{Answer, Framed, RawJson};
 
 use crate::access::Access;
 use crate::node::Node;
 use crate::socket::Socket;
 
-pub(crate) async fn run(node: Arc<Node>, socket: Socket, message: RawJson, answer: Answer) -> Vec<u8> {
+pub(crate) async fn run(node: Arc<Node>, socket: Socket, message: RawJson, answer: Answer) -> Framed {
     let asked = (socket.clone(), message.clone());
     let outcome = match Access::allow(&node.access.on_broadcast, asked).await {
         Ok(()) => node.broadcast(message).await.map_err(Into::into),

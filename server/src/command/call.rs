@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokensocket_protocol::action::{Call, Deadline};
 use tokensocket_protocol::command::call::CallRequest;
-use tokensocket_protocol::{Answer, RpcError};
+use tokensocket_protocol::{Answer, Framed, RpcError};
 use tokio::time::Instant;
 
 use crate::rpc::router::Router;
@@ -30,7 +30,7 @@ impl Incoming<'_> {
         socket: &Socket,
         running: &mut Running,
         cx: &mut Context<'_>,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<Framed> {
         let Self { request: CallRequest { path, data, uuid, timeout }, answer } = self;
         let deadline =
             timeout.filter(|timeout| *timeout <= MAX_TIMEOUT).map(|timeout| Instant::now() + timeout);

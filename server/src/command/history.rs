@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use tokensocket_protocol::command::Past;
 use tokensocket_protocol::command::history::History;
-use tokensocket_protocol::{Answer, Channel, RpcError};
+use tokensocket_protocol::{Answer, Channel, Framed, RpcError};
 
 use crate::access::Access;
 use crate::history::HistoryQuery;
 use crate::node::Node;
 use crate::socket::Socket;
 
-pub(crate) async fn run(node: Arc<Node>, socket: Socket, request: History, answer: Answer) -> Vec<u8> {
+pub(crate) async fn run(node: Arc<Node>, socket: Socket, request: History, answer: Answer) -> Framed {
     let History { channel, since, limit, reverse } = request;
     let most = node.config.max_history;
     let query = HistoryQuery { since, limit: Some(limit.unwrap_or(most).min(most)), reverse };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokensocket_protocol::command::presence::Presence;
-use tokensocket_protocol::{Answer, Channel, RpcError};
+use tokensocket_protocol::{Answer, Channel, Framed, RpcError};
 
 use crate::access::Access;
 use crate::error::PresenceError;
@@ -26,7 +26,7 @@ pub(crate) fn run(
     socket: Socket,
     request: Presence<'_>,
     answer: Answer,
-) -> impl Future<Output = Vec<u8>> + Send + 'static {
+) -> impl Future<Output = Framed> + Send + 'static {
     let Presence { channel, limit, after } = request;
     let asked = Asked {
         after: after.map(std::borrow::Cow::into_owned),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use futures_util::FutureExt;
-use tokensocket_protocol::{Answer, Channel, RawJson};
+use tokensocket_protocol::{Answer, Channel, Framed, RawJson};
 
 use crate::access::Access;
 use crate::broker::{BrokerError, Key, Published};
@@ -39,7 +39,7 @@ pub(crate) async fn run(
     }
 }
 
-fn said(answer: Answer, published: Result<Published, BrokerError>) -> Vec<u8> {
+fn said(answer: Answer, published: Result<Published, BrokerError>) -> Framed {
     match published {
         Ok(published) => answer.published(published.position.as_ref(), published.duplicate),
         Err(error) => answer.error(&error.into()),

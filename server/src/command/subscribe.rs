@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tokensocket_protocol::Answer;
 use tokensocket_protocol::command::subscribe::{Joined, Subscribe};
+use tokensocket_protocol::{Answer, Framed};
 
 use crate::access::Access;
 use crate::node::Node;
@@ -15,7 +15,7 @@ pub(crate) async fn run(
     socket: Socket,
     request: Subscribe,
     answer: Answer,
-) -> Option<Vec<u8>> {
+) -> Option<Framed> {
     let Subscribe { channel, recover, presence } = request;
     let allowed = match node.pattern(&channel) {
         Some(pattern) => Access::allow(&node.access.on_subscribe_pattern, (socket.clone(), pattern)).await,
@@ -25,7 +25,7 @@ pub(crate) async fn run(
     let outcome = match allowed {
         Ok(()) => {
             let mut confirm = |joined: &Joined<'_>| {
-                answer.take().map_or_else(Vec::new, |answer| answer.subscribed(&channel, joined))
+                answer.take().map_or_else(Framed::default, |answer| answer.subscribed(&channel, joined))
             };
             let told = node.subscribe(&socket, &channel, recover.as_ref(), &mut confirm).await;
             if told.is_ok() {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use tokensocket_protocol::{Answer, Channel};
+use tokensocket_protocol::{Answer, Channel, Framed};
 
 use crate::access::Access;
 use crate::node::Node;
 use crate::socket::Socket;
 
-pub(crate) async fn run(node: Arc<Node>, socket: Socket, channel: Channel, answer: Answer) -> Vec<u8> {
+pub(crate) async fn run(node: Arc<Node>, socket: Socket, channel: Channel, answer: Answer) -> Framed {
     let asked = (socket.clone(), channel.clone());
     match Access::allow(&node.access.on_unsubscribe, asked).await {
         Ok(()) => {

@@ -11,7 +11,7 @@ pub(crate) mod dialect;
 pub(crate) mod record;
 
 use bytes::Bytes;
-use tokensocket_protocol::sockjs;
+use tokensocket_protocol::{Framed, Framing, sockjs};
 
 use crate::transport::websocket::{frame, hixie};
 use dialect::Dialect;
@@ -66,8 +66,22 @@ impl Format {
         }
     }
 
+    /// What a message is written in at best, to stand in it with the least work.
+    pub(crate) fn framing(self) -> Framing {
+        match self {
+            Self::SockJs | Self::SockJsHixie | Self::Element => Framing::SockJs,
+            _ => Framing::Raw,
+        }
+    }
+
     /// Appends one message.
     pub(crate) fn push(self, out: &mut Vec<u8>, message: &[u8]) {
+        self.push_in(Framing::Raw, out, message);
+    }
+
+    /// The same for a message in a framing: raw, or as [`Format::framing`] says.
+    fn push_in(self, framing: Framing, out: &mut Vec<u8>, message: &[u8]) {
+        debug_assert!(framing == Framing::Raw || framing == self.framing());
         match self {
             Self::Raw => {
                 out.reserve(message.len() + frame::MAX_HEADER);
@@ -77,10 +91,14 @@ impl Format {
             Self::SockJs => {
                 // Messages have some quotes, each of which becomes two bytes.
                 let expected = message.len() + message.len() / 8 + 6;
-                frame::push_with(out, frame::TEXT, expected, |out| sockjs::push_message_frame(out, message));
+                frame::push_with(out, frame::TEXT, expected, |out| {
+                    sockjs::push_message_frame(out, framing, message);
+                });
             }
-            Self::SockJsHixie => hixie::push_with(out, |out| sockjs::push_message_frame(out, message)),
-            Self::Element => sockjs::push_element(out, message),
+            Self::SockJsHixie => {
+                hixie::push_with(out, |out| sockjs::push_message_frame(out, framing, message));
+            }
+            Self::Element => sockjs::push_element(out, framing, message),
             #[cfg(feature = "socketio")]
             Self::SocketIo => record::push(out, message, Note::None),
             #[cfg(feature = "events")]
@@ -92,6 +110,13 @@ impl Format {
     pub(crate) fn frame(self, message: &[u8]) -> Bytes {
         let mut out = Vec::new();
         self.push(&mut out, message);
+        Bytes::from(out)
+    }
+
+    /// The same for a message in a framing: raw, or as [`Format::framing`] says.
+    pub(crate) fn frame_in(self, message: &Framed) -> Bytes {
+        let mut out = Vec::new();
+        self.push_in(message.framing(), &mut out, message.as_bytes());
         Bytes::from(out)
     }
 
@@ -121,15 +146,20 @@ impl Gathering {
 
     /// Appends one message. What is in `out` is not whole before [`Gathering::finish`].
     pub(crate) fn push(&mut self, out: &mut Vec<u8>, message: &[u8]) {
+        self.push_in(Framing::Raw, out, message);
+    }
+
+    /// The same for a message in a framing: raw, or as [`Format::framing`] says.
+    pub(crate) fn push_in(&mut self, framing: Framing, out: &mut Vec<u8>, message: &[u8]) {
         if self.format != Format::SockJs {
-            return self.format.push(out, message);
+            return self.format.push_in(framing, out, message);
         }
         let begun = *self.begun.get_or_insert_with(|| {
             let begun = frame::Begun::new(out, LARGE_FRAME);
             out.extend_from_slice(b"a[");
             begun
         });
-        sockjs::push_element(out, message);
+        sockjs::push_element(out, framing, message);
         if begun.length(out) >= LARGE_FRAME {
             self.finish(out);
         }
@@ -166,6 +196,22 @@ mod tests {
         assert_eq!(gathered(Format::SockJs, &["1", "2"]), frame::text(br#"a["1","2"]"#));
         assert_eq!(gathered(Format::Raw, &["1", "2"]), [frame::text(b"1"), frame::text(b"2")].concat());
         assert_eq!(gathered(Format::Element, &["1", "\"2"]), br#""1","\"2","#);
+    }
+
+    #[test]
+    fn takes_messages_in_their_own_framing() {
+        for &format in Format::ALL {
+            let (mut raw, mut framed) = (Gathering::new(format), Gathering::new(format));
+            let (mut from_raw, mut from_framed) = (Vec::new(), Vec::new());
+            for (message, escaped) in [("{\"a\":1}", "{\\\"a\\\":1}"), ("[]", "[]")] {
+                raw.push(&mut from_raw, message.as_bytes());
+                let in_framing = if format.framing() == Framing::SockJs { escaped } else { message };
+                framed.push_in(format.framing(), &mut from_framed, in_framing.as_bytes());
+            }
+            raw.finish(&mut from_raw);
+            framed.finish(&mut from_framed);
+            assert_eq!(from_raw, from_framed, "{format:?}");
+        }
     }
 
     #[test]

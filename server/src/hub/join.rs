@@ -12,9 +12,9 @@
 //!
 //! Step 3 may find that what was read does not reach: then 2 and 3 are done again.
 
-use tokensocket_protocol::Position;
 use tokensocket_protocol::command::Past;
 use tokensocket_protocol::command::subscribe::Joined;
+use tokensocket_protocol::{Framed, Position};
 
 use super::cork::Corked;
 use super::entry::{Entry, Gone, Membership};
@@ -23,7 +23,7 @@ use crate::access::{Access, Filtered};
 use crate::socket::{Socket, SocketId};
 
 /// Encodes what a joiner is told.
-pub(crate) type Confirm<'a> = &'a mut (dyn FnMut(&Joined<'_>) -> Vec<u8> + Send);
+pub(crate) type Confirm<'a> = &'a mut (dyn FnMut(&Joined<'_>) -> Framed + Send);
 
 impl Entry {
     /// Somebody is about to join. Counts as a follower until [`Entry::join`] or [`Entry::give_up`].

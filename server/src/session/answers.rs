@@ -5,6 +5,8 @@
 
 use std::cell::RefCell;
 
+use tokensocket_protocol::Framed;
+
 use super::outbox::Limits;
 use crate::format::{Format, Gathering};
 use crate::socket::Socket;
@@ -75,17 +77,17 @@ impl Answers {
         }
     }
 
-    pub(super) fn push(&mut self, answer: Vec<u8>) {
-        self.push_published(answer);
+    pub(super) fn push(&mut self, answer: impl Into<Framed>) {
+        self.push_published(answer.into());
         self.before_publications = true;
     }
 
     /// Adds the answer to a publish or broadcast, which may stand behind all that the burst publishes.
-    pub(super) fn push_published(&mut self, mut answer: Vec<u8>) {
-        self.gathering.push(&mut self.bytes, &answer);
+    pub(super) fn push_published(&mut self, answer: Framed) {
+        self.gathering.push_in(answer.framing(), &mut self.bytes, answer.as_bytes());
         self.count += 1;
-        answer.clear();
-        self.spare = answer;
+        self.spare = answer.into_bytes();
+        self.spare.clear();
     }
 
     /// An empty buffer for one answer, most often that of the answer before.

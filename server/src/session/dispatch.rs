@@ -9,7 +9,7 @@ use std::task::Context;
 
 use futures_util::FutureExt;
 use tokensocket_protocol::server::Command;
-use tokensocket_protocol::{Answer, ErrorCode, RawJson, RpcError};
+use tokensocket_protocol::{Answer, ErrorCode, Framed, RawJson, RpcError};
 
 use super::driver::{Driver, Phase};
 use super::serial::{Kind, Said};
@@ -83,7 +83,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Does a command after those before it.
-    fn in_order<F: Future<Output = Vec<u8>> + Send + 'static>(
+    fn in_order<F: Future<Output = Framed> + Send + 'static>(
         &mut self,
         answer: Answer,
         cx: &mut Context<'_>,
@@ -95,7 +95,7 @@ impl<T: Transport> Driver<T> {
     }
 
     /// The same for what may tell its client itself: what was answered before goes out first.
-    fn subscribe<F: Future<Output = Option<Vec<u8>>> + Send + 'static>(
+    fn subscribe<F: Future<Output = Option<Framed>> + Send + 'static>(
         &mut self,
         joins: bool,
         answer: Answer,
@@ -133,7 +133,7 @@ impl<T: Transport> Driver<T> {
         kind: Kind,
         cx: &mut Context<'_>,
         run: impl FnOnce(Arc<Node>, Socket, Answer) -> F,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<Framed> {
         let answer = self.admit(answer, self.serial.len())?;
         let command = run(Arc::clone(&self.shared.node), self.socket.clone(), answer);
         self.serial.push(command.map(Into::into).boxed(), kind, cx)

@@ -82,17 +82,18 @@ impl<T: Transport> Driver<T> {
         remote_address: Option<std::net::SocketAddr>,
         admission: Admission,
     ) -> Self {
+        let format = transport.format();
         let direct = transport.take_direct();
-        let socket = shared.node.open(remote_address, transport.format(), direct);
+        let socket = shared.node.open(remote_address, format, direct);
         if let Some(greeting) = transport.greeting() {
             socket.hand(&greeting, 1, false);
         }
         let now = shared.node.clock.now();
         Self {
-            answers: Answers::new(transport.format(), shared.node.outbox_limits()),
+            answers: Answers::new(format, shared.node.outbox_limits()),
             socket,
             transport,
-            session: Session::new(),
+            session: Session::new().framed(format.framing()),
             phase: Phase::Open,
             authenticating: None,
             serial: Serial::default(),

@@ -14,23 +14,24 @@ use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokensocket_protocol::Framed;
 
 /// How far a command came.
 pub(crate) enum Said {
     /// It is done, and this is its answer; `None` when it has told its client already.
-    Done(Option<Vec<u8>>),
+    Done(Option<Framed>),
     /// What it did has its place among all others. What is left is to wait for it, and to answer.
-    Placed(BoxFuture<'static, Vec<u8>>),
+    Placed(BoxFuture<'static, Framed>),
 }
 
-impl From<Vec<u8>> for Said {
-    fn from(answer: Vec<u8>) -> Self {
+impl From<Framed> for Said {
+    fn from(answer: Framed) -> Self {
         Self::Done(Some(answer))
     }
 }
 
-impl From<Option<Vec<u8>>> for Said {
-    fn from(answer: Option<Vec<u8>>) -> Self {
+impl From<Option<Framed>> for Said {
+    fn from(answer: Option<Framed>) -> Self {
         Self::Done(answer)
     }
 }
@@ -56,8 +57,8 @@ struct Waiting {
 
 enum Stage {
     Waits(BoxFuture<'static, Said>),
-    Placed(BoxFuture<'static, Vec<u8>>),
-    Done(Option<Vec<u8>>),
+    Placed(BoxFuture<'static, Framed>),
+    Done(Option<Framed>),
 }
 
 impl Stage {
@@ -87,7 +88,7 @@ impl Serial {
         mut command: BoxFuture<'static, Said>,
         kind: Kind,
         cx: &mut Context<'_>,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<Framed> {
         let begins = match self.0.back() {
             None => true,
             Some(last) => kind == Kind::Follows && last.kind == Kind::Follows && last.stage.is_placed(),
@@ -104,7 +105,7 @@ impl Serial {
     }
 
     /// Goes on with what waits. Gives the next answer; pending also when nothing waits.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Framed>> {
         self.place(cx);
         let said = match self.0.front_mut().map(|next| &mut next.stage) {
             None | Some(Stage::Waits(_)) => return Poll::Pending,

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokensocket_protocol::action::{Call, FromCall};
 use tokensocket_protocol::command::call;
 use tokensocket_protocol::server::Calls;
-use tokensocket_protocol::{Channel, Close, Pattern, RawJson, RpcError};
+use tokensocket_protocol::{Channel, Close, Framed, Pattern, RawJson, RpcError};
 use tokio::sync::oneshot;
 
 use crate::delivery::live::Cursor;
@@ -65,6 +65,7 @@ pub(crate) struct Inner {
     cursor: OnceLock<Box<Cursor>>,
     ready: AtomicBool,
     understands_cancel: AtomicBool,
+    understands_gaps: AtomicBool,
     /// Its connection's task can write more at once; only dialects that hold packets back ever say no.
     writable: AtomicBool,
     channels: Mutex<Channels>,
@@ -139,6 +140,7 @@ impl Socket {
             cursor: OnceLock::new(),
             ready: AtomicBool::new(false),
             understands_cancel: AtomicBool::new(false),
+            understands_gaps: AtomicBool::new(false),
             writable: AtomicBool::new(true),
             channels: Mutex::default(),
             changing_channels: Mutex::default(),
@@ -275,9 +277,9 @@ impl Socket {
     }
 
     /// Sends what only the TokenSocket wire has words for; to clients of other dialects nothing.
-    pub(crate) fn tell(&self, message: impl FnOnce() -> Vec<u8>) {
+    pub(crate) fn tell<M: Into<Framed>>(&self, message: impl FnOnce() -> M) {
         if self.dialect().is_native() {
-            self.reply(&message());
+            self.deliver(&self.0.format.frame_in(&message().into()), 1, false);
         }
     }
 
@@ -326,6 +328,16 @@ impl Socket {
     pub(crate) fn set_ready(&self, understands_cancel: bool) {
         self.0.understands_cancel.store(understands_cancel, Ordering::Release);
         self.0.ready.store(true, Ordering::Release);
+    }
+
+    /// Its client said that it knows what it is to be told that something is missing.
+    pub(crate) fn set_understands_gaps(&self) {
+        self.0.understands_gaps.store(true, Ordering::Release);
+    }
+
+    /// Whether its client knows what it is to be told that something is missing.
+    pub(crate) fn understands_gaps(&self) -> bool {
+        self.0.understands_gaps.load(Ordering::Acquire)
     }
 
     /// Held while a channel is entered or left, so that the socket and the hub agree about it. A lock of
