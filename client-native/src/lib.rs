@@ -36,7 +36,8 @@
 //! - Every channel is followed again after a reconnect. On a channel with history what was published meanwhile comes
 //!   first, and when the server no longer has it, the reader gets
 //!   [`SubscriptionError::Unrecovered`] and [`TokenSocket::on_unrecovered`] is told. On a channel without
-//!   history it is lost, and nobody is told but the listeners of [`TokenSocket::on_reconnect`].
+//!   history it is lost, and nobody is told but the listeners of [`TokenSocket::on_reconnect`]. What the server itself may
+//!   have missed there, while it was cut off from its engine, is told as `Unrecovered`, too.
 //! - What the server delivers to this device is kept there until its handler is done: see
 //!   [`TokenSocket::on_delivery`]. What the server could not keep is told to [`TokenSocket::on_resync`].
 //! - A reader that is too slow for its [`Subscription`] loses the oldest publications and is told how

@@ -65,7 +65,8 @@ impl TokenSocket {
     }
 
     /// Calls `listener` with the name of each channel with history of which publications are lost: because the
-    /// client was away for longer than the server keeps them, or because the server began anew. Fetch what they
+    /// client was away for longer than the server keeps them, or because the server began anew; and of each without
+    /// history, or pattern, of which some may be, because the server was cut off from others. Fetch what they
     /// were about. The channel's [`Subscription`](crate::Subscription)s are told as well, in their place.
     pub fn on_unrecovered(&self, listener: impl Fn(&str) + Send + Sync + 'static) -> Listener {
         self.shared.listeners.add(EventName::Unrecovered, move |event| {

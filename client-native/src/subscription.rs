@@ -24,7 +24,8 @@ use crate::socket::TokenSocket;
 /// What is published while the connection is lost comes after the reconnect, if the channel has history and the
 /// server still keeps it; that has room beside the buffer's. If the server no longer keeps it, the next item is
 /// [`SubscriptionError::Unrecovered`]. On a channel without history it does not arrive; listen to
-/// [`on_reconnect`](TokenSocket::on_reconnect) to notice.
+/// [`on_reconnect`](TokenSocket::on_reconnect) to notice. A server that was cut off from others for a while says so of
+/// such a channel by [`SubscriptionError::Unrecovered`]: something may be missing.
 ///
 /// The reader of a pattern such as `news.>` gets the publications of every channel that it covers, where the server
 /// allows patterns. What it misses while the connection is lost is not recovered, except on channels that are followed

@@ -53,9 +53,13 @@ pub enum Outage {
     /// They are refused at once, so that whoever published can try again: the default.
     #[default]
     Refuse,
-    /// They wait, and are published in their order once the engine is back; their futures resolve then. What is beyond
-    /// one of the bounds is refused. Whoever waits with a time limit of his own may have been told before then that the
-    /// outcome is not known.
+    /// They wait, and are published in their order once the engine is back. What is beyond one of the bounds is refused.
+    ///
+    /// Whoever publishes waits until his publication is done or refused, however long the outage: the `store_timeout` does
+    /// not count. His own limit does, such as a client's call timeout or that of an HTTP request; a publication whose
+    /// publisher has given up is published all the same, so use keys. A server that ends tells those who still wait that the
+    /// outcome is not known. Each that waits costs its message and its waiting caller, which the bounds limit; behind the
+    /// publications of a connection wait its own subscriptions.
     Buffer {
         /// At most so many publications.
         messages: usize,

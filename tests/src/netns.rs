@@ -13,6 +13,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::process::Place;
 
@@ -29,7 +30,9 @@ pub struct Netns {
 impl Netns {
     /// Whether this process may make such machines; the reason if not.
     pub fn is_allowed() -> Result<(), String> {
-        let name = format!("{PREFIX}-{}-probe", std::process::id());
+        static PROBES: AtomicUsize = AtomicUsize::new(0);
+        let number = PROBES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{PREFIX}-{}-probe{number}", std::process::id());
         let made = ip(&format!("netns add {name}"));
         // It is gone, or never was.
         let _ = ip(&format!("netns delete {name}"));

@@ -1,9 +1,11 @@
 //! Three nodes and their engine, each on a machine of its own, and all that can happen between them: whatever was
 //! acknowledged reaches everybody, once and in order. Prints how long each time it took until all was well again.
 //!
+//! The nodes are servers of this workspace, and the program `tokensocket serve`, which is told by HTTP.
+//!
 //! `TOKENSOCKET_FAULT_SECONDS` says how long a fault lasts, 3 s by default; `TOKENSOCKET_FAULT` names the only one that
 //! happens, such as `EnginePaused`. Where there are no network namespaces, the nodes reach the engine over proxies that cut,
-//! and the test says so.
+//! and the test says so; `TOKENSOCKET_NETWORK=cables` wants that everywhere.
 
 #![cfg(any(feature = "nats", feature = "redis"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at what it does not expect")]
@@ -14,7 +16,8 @@ use serde_json::json;
 use tokensocket_client::{Error, ErrorCode, TokenSocket};
 use tokensocket_tests::balancer::Balancer;
 use tokensocket_tests::engine::{Keep, Kind, Settings};
-use tokensocket_tests::nodes::{Audience, CHANNELS, Load, Nodes, Traveller};
+use tokensocket_tests::native::becomes_ready;
+use tokensocket_tests::nodes::{Audience, CHANNELS, Face, Load, Network, Nodes, Room, Traveller};
 use tokio::time::{sleep, timeout};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_node");
@@ -29,21 +32,26 @@ fn lasts() -> Duration {
 
 /// Three nodes under load, and everybody who listens.
 struct World {
-    nodes: Nodes,
+    // Dropped before those whom it asks.
     load: Load,
+    nodes: Nodes,
     audience: Audience,
     traveller: Traveller,
+    room: Room,
     /// A client of each node, for what tests ask.
     clients: Vec<TokenSocket>,
     _balancer: Balancer,
     kind: Kind,
+    face: Face,
+}
+
+/// What the engine keeps must outlive its end, or nothing could be promised.
+fn lasting() -> Settings {
+    Settings::new().keep(Keep::Always).storage(64 << 20)
 }
 
 impl World {
-    async fn start(kind: Kind) -> Self {
-        // What the engine keeps must outlive its end, or nothing could be promised.
-        let settings = Settings::new().keep(Keep::Always).storage(64 << 20);
-        let nodes = Nodes::apart(PROGRAM, kind, settings, NODES.len()).await;
+    async fn start(nodes: Nodes, kind: Kind, face: Face) -> Self {
         let addresses = nodes.addresses();
         let balancer = Balancer::start(addresses.clone()).await;
         let anywhere = format!("http://{}", balancer.address);
@@ -60,9 +68,10 @@ impl World {
             builder.authentication(&json!({ "user": "client" })).connect().unwrap()
         };
         let clients = addresses.iter().map(client).collect();
-        let load = Load::begin(&addresses);
+        let room = Room::meet(&addresses).await;
+        let load = Load::by(face, &addresses);
         load.succeeds(&NODES).await;
-        Self { nodes, load, audience, traveller, clients, _balancer: balancer, kind }
+        Self { nodes, load, audience, traveller, room, clients, _balancer: balancer, kind, face }
     }
 
     /// Waits until all nodes take things again and all of it arrives. Then looks whether all promises were kept.
@@ -70,18 +79,24 @@ impl World {
         let healed = Instant::now();
         self.load.succeeds(&NODES).await;
         let works = healed.elapsed();
+        for client in &self.clients {
+            // One that comes back late cannot be asked during the next fault.
+            becomes_ready(client).await;
+        }
         self.audience.hears(&self.load.ledger).await;
         let (published, delivered) = self.load.ledger.counts();
         println!(
-            "{:?}, {from:?}: all nodes work after {:.2} s, everybody has everything after {:.2} s; acknowledged so far: \
+            "{:?}, {:?}, {from:?}: all nodes work after {:.2} s, everybody has everything after {:.2} s; acknowledged so far: \
              {published} publications, {delivered} deliveries",
             self.kind,
+            self.face,
             works.as_secs_f64(),
             healed.elapsed().as_secs_f64(),
         );
         self.load.rest().await;
         self.audience.check(&self.load.ledger).await;
         self.traveller.look(&self.load.ledger).await;
+        self.room.is_whole().await;
         self.load.go_on();
         self.load.succeeds(&NODES).await;
         for node in NODES {
@@ -92,7 +107,14 @@ impl World {
     /// What needs no engine works on this node.
     async fn calls(&self, node: usize) {
         let answer = timeout(SOON, self.clients[node].rpc::<u64>("echo", &7).into_future()).await;
-        assert_eq!(answer.expect("an answer in time").unwrap(), 7);
+        match answer.expect("an answer in time") {
+            Ok(answer) => assert_eq!((self.face, answer), (Face::Wire, 7)),
+            // A site has no actions of its own: that is an answer, too.
+            Err(Error::Server(error)) => {
+                assert_eq!((self.face, error.code()), (Face::Http, ErrorCode::NotFound), "{error}");
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// A publication without an engine is refused by name, and nobody waits for it for long.
@@ -158,6 +180,8 @@ impl World {
             Fault::NodeKilled => {
                 self.nodes.kill(2);
                 self.load.succeeds(&[0, 1]).await;
+                // Who was there is gone with the node's lease; the others are there all the while.
+                self.room.has(0, &[0, 1]).await;
                 self.nodes.start_again(2).await;
             }
             Fault::EngineStopped => {
@@ -188,26 +212,61 @@ impl World {
     }
 }
 
-async fn all_faults(kind: Kind) {
-    let mut world = World::start(kind).await;
+async fn all_of(faults: &[Fault], nodes: Nodes, kind: Kind, face: Face) {
+    let mut world = World::start(nodes, kind, face).await;
     let only = std::env::var("TOKENSOCKET_FAULT").ok();
-    for fault in FAULTS {
+    for fault in faults {
         if only.as_ref().is_none_or(|only| *only == format!("{fault:?}")) {
-            world.suffer(fault).await;
-            world.recovers(fault).await;
+            world.suffer(*fault).await;
+            world.recovers(*fault).await;
         }
     }
     std::mem::take(&mut world.audience).end().await;
 }
 
+async fn of_servers(kind: Kind) {
+    let nodes = Nodes::apart(PROGRAM, kind, lasting(), NODES.len()).await;
+    all_of(&FAULTS, nodes, kind, Face::Wire).await;
+}
+
+async fn of_gateways(kind: Kind) {
+    use Fault::{EngineKilled, EnginePaused, NodeCutOffFromEngine, NodeKilled};
+
+    let nodes = Nodes::gateways(kind, lasting(), NODES.len()).await;
+    let faults = [NodeCutOffFromEngine, NodeKilled, EngineKilled, EnginePaused];
+    all_of(&faults, nodes, kind, Face::Http).await;
+}
+
 #[cfg(feature = "redis")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_comes_twice_whatever_happens_to_redis_and_three_nodes() {
-    all_faults(Kind::Redis).await;
+    of_servers(Kind::Redis).await;
 }
 
 #[cfg(feature = "nats")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_comes_twice_whatever_happens_to_nats_and_three_nodes() {
-    all_faults(Kind::Nats).await;
+    of_servers(Kind::Nats).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_comes_twice_whatever_happens_to_redis_and_three_gateways() {
+    of_gateways(Kind::Redis).await;
+}
+
+#[cfg(feature = "nats")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_comes_twice_whatever_happens_to_nats_and_three_gateways() {
+    of_gateways(Kind::Nats).await;
+}
+
+/// What tests stand on where there are no namespaces is tried wherever there are.
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_comes_twice_over_proxies_that_cut() {
+    let (network, kind) = (Network::cables(), Kind::Redis);
+    let nodes = Nodes::between(network, PROGRAM, kind, lasting(), NODES.len()).await;
+    let faults = [Fault::NodeCutOffFromEngine, Fault::EngineKilled];
+    all_of(&faults, nodes, kind, Face::Wire).await;
 }

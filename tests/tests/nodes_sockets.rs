@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at what it does not expect")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokensocket_server::{
@@ -90,10 +90,10 @@ async fn its_error_comes_as_it_is() {
 #[tokio::test]
 async fn a_call_ends_with_its_time_and_is_taken_back() {
     let (cluster, mut client, socket) = pair().await;
-    let began = Instant::now();
-    let late = cluster.server(0).rpc_to::<Value>(socket, "a", ()).timeout(Duration::from_millis(200)).await;
+    let late = cluster.server(0).rpc_to::<Value>(socket, "a", ()).timeout(Duration::from_millis(200));
+    // Long before the time that a call has when nobody says.
+    let late = within("the end of the call", late.into_future()).await;
     assert!(matches!(late, Err(CallError::Timeout | CallError::Reach(ReachError::Timeout))), "{late:?}");
-    assert!(began.elapsed() < Duration::from_secs(1));
     let (fid, ..) = client.called().await;
     let cancelled = client.find("the cancellation", |message| message["command"] == "cancel").await;
     assert_eq!(cancelled["data"]["fid"], fid);

@@ -5,13 +5,14 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending, ready};
+use futures_util::{FutureExt, StreamExt};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
+use tokensocket_client::SubscriptionError;
 use tokensocket_server::socketio::{NamespaceOptions, SocketIoOptions};
 use tokensocket_server::{
     Actions, Broker, BrokerError, BrokerHandler, Change, Channel, ChannelOptions, Control, Counts, Engine,
@@ -20,7 +21,7 @@ use tokensocket_server::{
 };
 use tokensocket_tests::bus::{Bus, Seat};
 use tokensocket_tests::device;
-use tokensocket_tests::limit::until;
+use tokensocket_tests::limit::{until, within};
 use tokensocket_tests::native::{connected, native};
 use tokensocket_tests::node::{Node, builder};
 use tokensocket_tests::packets::{self, Packets};
@@ -98,7 +99,8 @@ async fn followers_of_channels_with_history_miss_nothing_whatever_is_cut() {
     let channels: Vec<_> = (0..4).map(|n| format!("news.{n}")).collect();
     for seed in 0..6 {
         let builder = || {
-            let builder = keeping(10_000);
+            // However long this machine takes: what cannot be read for longer is lost.
+            let builder = keeping(10_000).store_timeout(Duration::from_hours(1));
             if seed % 3 == 2 { builder.filter(|_, _, _| Filtered::Keep) } else { builder }
         };
         let (here, seat, there) = two_nodes(builder).await;
@@ -377,17 +379,141 @@ async fn so_many_changes_of_presence_wait_for_a_store_that_hangs_and_the_rest_is
     }
 }
 
+/// What is said of a channel whose publications may be missing, and which has no positions.
+fn missing(channel: &str) -> Value {
+    json!({ "internal": true, "command": "subscribe", "data": { "channel": channel, "recovered": false } })
+}
+
+/// Once followers were told nothing here, as when their own connection is lost. But these do not notice that anything was:
+/// their connection stayed.
 #[tokio::test]
-async fn a_gap_where_nothing_is_kept_says_nothing() {
-    let (here, seat, there) = two_nodes(|| keeping(10)).await;
-    let mut client = Client::hello(&here).await;
-    client.subscribe("plain").await;
+async fn a_gap_where_nothing_is_kept_is_told_once_to_those_who_understand_it() {
+    let (here, seat, there) = two_nodes(|| keeping(10).on_subscribe_pattern(async |_, _| Ok(()))).await;
+    let mut ann = device::connect_with(&here, "user=ann", None, &["history"]).await;
+    for channel in ["plain", "some.*", "news.a"] {
+        ann.subscribe(channel).await;
+    }
+    let mut original = Client::ready(&here, Framing::Raw).await;
+    original.subscribe("plain").await;
+    let mut elsewhere = device::connect_with(&there, "user=ann", None, &["history"]).await;
+    elsewhere.subscribe("plain").await;
     seat.cut();
-    there.server.publish("plain", 1).await.unwrap();
+    for channel in ["plain", "some.one", "news.a"] {
+        there.server.publish(channel, 1).await.unwrap();
+    }
     seat.mend();
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        told.push(ann.next().await);
+    }
+    for channel in ["plain", "some.*"] {
+        assert!(told.contains(&missing(channel)), "{told:?}");
+    }
+    assert!(told.contains(&json!({ "channel": "news.a", "message": 1, "offset": 1 })), "{told:?}");
     there.server.publish("plain", 2).await.unwrap();
-    client.expect(json!({ "channel": "plain", "message": 2 })).await;
+    for client in [&mut ann, &mut original] {
+        client.expect(json!({ "channel": "plain", "message": 2 })).await;
+    }
+    for n in [1, 2] {
+        elsewhere.expect(json!({ "channel": "plain", "message": n })).await;
+    }
+    // Another gap is another word; who left the channel has nothing to do with it.
+    ann.call("_unsubscribe", json!({ "channel": "some.*" })).await;
+    ann.find("the end of that", |message| message["command"] == "unsubscribe").await;
+    seat.cut();
+    seat.mend();
+    assert_eq!(ann.find("the word", |message| message["command"] == "subscribe").await, missing("plain"));
+    for client in [&mut ann, &mut original] {
+        client.expect_alive().await;
+    }
+}
+
+#[tokio::test]
+async fn a_reader_hears_that_something_may_be_missing_where_nothing_is_kept() {
+    let (here, seat, there) = two_nodes(|| keeping(10)).await;
+    let socket = connected(native(here.address)).await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = Arc::clone(&told);
+    let _ = socket.on_unrecovered(move |channel| tell.lock().unwrap().push(channel.to_owned()));
+    let mut reader = socket.subscribe("plain").await.unwrap().typed::<u64>();
+    there.server.publish("plain", 1).await.unwrap();
+    assert_eq!(within("the first", reader.next()).await.unwrap(), Ok(1));
+    seat.cut();
+    there.server.publish("plain", 2).await.unwrap();
+    seat.mend();
+    assert_eq!(within("the word", reader.next()).await.unwrap(), Err(SubscriptionError::Unrecovered));
+    there.server.publish("plain", 3).await.unwrap();
+    assert_eq!(within("the next one", reader.next()).await.unwrap(), Ok(3));
+    assert_eq!(*told.lock().unwrap(), ["plain"]);
+}
+
+#[tokio::test]
+async fn a_crowd_is_told_of_a_gap_little_by_little() {
+    const CROWD: usize = 400;
+    let (here, seat, _there) = two_nodes(|| keeping(10).max_channels_per_socket(CROWD)).await;
+    let mut client = device::connect_with(&here, "user=ann", None, &["history"]).await;
+    for n in 0..CROWD {
+        client.subscribe(&format!("plain.{n}")).await;
+    }
+    let began = Instant::now();
+    // Gaps that come before a channel had its turn are told with the first.
+    for _ in 0..50 {
+        seat.mend();
+    }
+    let mut told = HashMap::<String, usize>::new();
+    while told.len() < CROWD {
+        let word = client.next().await;
+        assert_eq!(word["data"]["recovered"], false, "{word}");
+        *told.entry(word["data"]["channel"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    assert!(began.elapsed() >= Duration::from_millis(30), "100, then others get their turn");
     client.expect_alive().await;
+    let words: usize = told.values().sum();
+    assert!(words < CROWD * 10, "{words} words of 50 gaps");
+}
+
+#[tokio::test]
+async fn a_hole_is_closed_in_time_whatever_becomes_of_other_channels() {
+    // Less than a broker that refuses is left alone for; and those that hang do so for ever.
+    let away = BrokerError::Unavailable("this shard is away".to_owned());
+    let refuses = (Answer::Refuse(away), Duration::from_secs(3));
+    for (answer, limit) in [refuses, (Answer::Never, Duration::from_hours(1))] {
+        let (engine, watched) = Watched::new();
+        let here = Node::start(keeping(100).engine(&engine).store_timeout(limit)).await;
+        let there = Node::start(keeping(100).engine(&watched.bus.seat())).await;
+        let mut client = Client::ready(&here, Framing::Raw).await;
+        let channels: Vec<_> = (0..64).map(|n| format!("news.bad.{n}")).collect();
+        for channel in channels.iter().map(String::as_str).chain(["news.good"]) {
+            client.subscribe(channel).await;
+        }
+        let (mut heard, mut last) = (Heard::default(), HashMap::new());
+        publish(&there, &mut last, "news.good").await;
+        heard.up_to(&mut client, &last).await;
+        watched.answer_on("news.bad.", answer);
+        let before = watched.reads.load(Ordering::Relaxed);
+        watched.seat.mend();
+        until("them to be read", || watched.reads.load(Ordering::Relaxed) >= before + 24).await;
+        watched.seat.deafen(true);
+        publish(&there, &mut last, "news.good").await;
+        watched.seat.deafen(false);
+        publish(&there, &mut last, "news.good").await;
+        heard.up_to(&mut client, &last).await;
+        assert_eq!(heard.lost, 0, "nothing was lost that could be read");
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_never_tells_another_node_does_not_hold_up_the_end() {
+    let (engine, watched) = Watched::new();
+    let quick = || keeping(10).node_heartbeat(Duration::from_millis(100));
+    let here = Node::start(quick().engine(&engine).store_timeout(Duration::from_millis(100))).await;
+    let there = Node::start(quick().engine(&watched.bus.seat())).await;
+    until("the nodes to know each other", || there.server.nodes().len() == 2).await;
+    watched.answer(Answer::Never);
+    let asked = there.server.survey().within(Duration::from_millis(300)).counts().await.unwrap();
+    assert_eq!((asked.answered, asked.asked), (1, 2));
+    assert!(watched.told.load(Ordering::Relaxed) > 0, "it tried to answer");
+    within("the end", here.server.shutdown()).await;
 }
 
 /// How an engine answers.
@@ -404,6 +530,12 @@ struct Watched {
     bus: Bus,
     seat: Seat,
     answer: Mutex<Answer>,
+    /// How it answers for channels whose names begin so.
+    answer_on: Mutex<Option<(&'static str, Answer)>>,
+    /// How many reads there were.
+    reads: AtomicUsize,
+    /// How many words for one node.
+    told: AtomicUsize,
     reading: AtomicUsize,
     /// How many reads there were at a time.
     most: AtomicUsize,
@@ -420,6 +552,9 @@ impl Watched {
             seat: bus.seat(),
             bus,
             answer: Mutex::new(Answer::Now),
+            answer_on: Mutex::default(),
+            reads: AtomicUsize::new(0),
+            told: AtomicUsize::new(0),
             reading: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
         });
@@ -430,11 +565,35 @@ impl Watched {
         *self.answer.lock().unwrap() = answer;
     }
 
+    fn answer_on(&self, names: &'static str, answer: Answer) {
+        *self.answer_on.lock().unwrap() = Some((names, answer));
+    }
+
     fn respond<'a, R: Send + 'a>(
         &self,
         done: BoxFuture<'a, Result<R, BrokerError>>,
     ) -> BoxFuture<'a, Result<R, BrokerError>> {
-        match self.answer.lock().unwrap().clone() {
+        Self::respond_by(self.answer.lock().unwrap().clone(), done)
+    }
+
+    fn respond_on<'a, R: Send + 'a>(
+        &self,
+        channel: &Channel,
+        done: BoxFuture<'a, Result<R, BrokerError>>,
+    ) -> BoxFuture<'a, Result<R, BrokerError>> {
+        match &*self.answer_on.lock().unwrap() {
+            Some((names, answer)) if channel.as_str().starts_with(names) => {
+                Self::respond_by(answer.clone(), done)
+            }
+            _ => self.respond(done),
+        }
+    }
+
+    fn respond_by<'a, R: Send + 'a>(
+        answer: Answer,
+        done: BoxFuture<'a, Result<R, BrokerError>>,
+    ) -> BoxFuture<'a, Result<R, BrokerError>> {
+        match answer {
             Answer::Now => done,
             Answer::Later(after) => async move {
                 tokio::time::sleep(after).await;
@@ -483,7 +642,8 @@ impl Broker for WatchedBroker {
     ) -> BoxFuture<'_, Result<HistoryPage, BrokerError>> {
         let reading = self.1.reading.fetch_add(1, Ordering::AcqRel) + 1;
         self.1.most.fetch_max(reading, Ordering::AcqRel);
-        let done = self.1.respond(self.0.history(channel, history, query, now));
+        self.1.reads.fetch_add(1, Ordering::AcqRel);
+        let done = self.1.respond_on(channel, self.0.history(channel, history, query, now));
         async move {
             let page = done.await;
             self.1.reading.fetch_sub(1, Ordering::AcqRel);
@@ -498,6 +658,12 @@ impl Broker for WatchedBroker {
 
     fn control(&self, control: Control) -> BoxFuture<'_, Result<(), BrokerError>> {
         self.0.control(control)
+    }
+
+    fn tell(&self, node: NodeId, control: Control) -> BoxFuture<'_, Result<(), BrokerError>> {
+        self.1.told.fetch_add(1, Ordering::AcqRel);
+        // Not begun before it is its time: a bus tells at once.
+        self.1.respond(async move { self.0.tell(node, control).await }.boxed())
     }
 
     fn subscribe(&self, channel: &Channel) -> BoxFuture<'static, Result<(), BrokerError>> {

@@ -15,8 +15,9 @@ export type Events<M = unknown> = {
     /** After a reconnect a channel with history goes on without a gap: what was missed came before this, as messages. */
     recovered: [channel: ChannelName<M>];
     /**
-     * Messages of a channel with history are lost, because the server does not keep them any more or began anew: fetch
-     * what they were about. What is published from now on follows.
+     * Messages of a channel with history are lost, because the server does not keep them any more or began anew; of one
+     * without history some may be, because the server was cut off from others: fetch what they were about. What is
+     * published from now on follows.
      */
     unrecovered: [channel: ChannelName<M>];
     /** Somebody came to a channel that is followed with {@link SubscribeOptions.presence}. */

@@ -118,7 +118,8 @@ pub enum Event<P> {
         publications: Vec<P>,
     },
     /// Publications of a followed channel are lost to the user, because the server does not keep them any more or
-    /// began anew: what the user knows of the channel has to be fetched. What is published from now on follows.
+    /// began anew; on a channel without history, or a pattern, they may be, because the server was cut off from others:
+    /// what the user knows of the channel has to be fetched. What is published from now on follows.
     Unrecovered {
         /// The channel's name.
         channel: String,

@@ -139,7 +139,7 @@ impl<P> Subscriptions<P> {
         entry.join(joined)
     }
 
-    /// A channel that we follow began another epoch, or lost some of its publications. One that we follow no more,
+    /// A channel that we follow began another epoch, or lost some of its publications, or may have where none is kept. One that we follow no more,
     /// or not yet again, has nothing to do with that.
     pub(super) fn broken(&mut self, channel: &str, joined: Joined<P>) -> Option<Caught<P>> {
         self.entry_mut(channel).filter(|entry| entry.following)?.join(joined)
@@ -354,23 +354,24 @@ impl<P> Entry<P> {
         let was_following = std::mem::replace(&mut self.following, true);
         self.added = None;
         let Joined { position, recovered, publications, .. } = joined;
-        let Some(before) = self.position.take() else {
-            self.position = position;
-            return None;
-        };
-        let same_epoch = position.as_ref().is_some_and(|position| position.epoch == before.epoch);
-        if was_following && same_epoch && recovered != Some(false) {
-            // Another reader's confirmation. Publications come in their place, before it and after it.
-            self.position = Some(before);
+        let before = std::mem::replace(&mut self.position, position);
+        let is_alarm = was_following && recovered == Some(false);
+        // Without positions nobody knows what is missing, only, by an alarm, that something may be.
+        if before.is_none() && !is_alarm {
             return None;
         }
-        let is_same = position.as_ref() == Some(&before);
-        let recovered = same_epoch && recovered == Some(true) || is_same;
-        self.position = position;
+        let (old, new) = (before.as_ref(), self.position.as_ref());
+        let same_epoch = old.map(|old| &old.epoch) == new.map(|new| &new.epoch);
+        if was_following && same_epoch && !is_alarm {
+            // Another reader's confirmation. Publications come in their place, before it and after it.
+            self.position = before;
+            return None;
+        }
+        let recovered = old.is_some() && (same_epoch && recovered == Some(true) || old == new);
         if was_following && recovered {
             return None;
         }
-        let publications = beyond(before.offset, publications);
+        let publications = beyond(old.map_or(0, |old| old.offset), publications);
         let held = std::mem::take(&mut self.held);
         // What was recovered is not told again.
         let from = if recovered { self.position.as_ref().map_or(0, |position| position.offset) } else { 0 };

@@ -523,3 +523,32 @@ fn a_pattern_is_told_as_such() {
     assert_eq!(told[0], Event::Pattern { channel: "news.*".to_owned() });
     assert_eq!(told[1..], [message("news.a", 5), message("news.a", 5)], "no place is known of it");
 }
+
+#[test]
+fn an_alarm_of_a_channel_that_has_no_places_is_told_to_who_follows_it() {
+    let mut driver = Driver::connected(Config::default());
+    let alarm = |driver: &mut Driver, channel: &str| {
+        let data = json!({ "channel": channel, "recovered": false });
+        driver.receive(&json!({ "internal": true, "command": "subscribe", "data": data }));
+    };
+    driver.subscribe("c");
+    alarm(&mut driver, "c");
+    assert_eq!(driver.take_events(), [], "it does not follow it yet");
+    let sent = driver.sent.pop().unwrap();
+    driver.join(&sent, &json!({}));
+    for _ in 0..2 {
+        alarm(&mut driver, "c");
+        assert_eq!(driver.take_events(), [unrecovered("c")]);
+    }
+    alarm(&mut driver, "other");
+    driver.receive(&json!({ "channel": "c", "message": 1 }));
+    assert_eq!(driver.take_events(), [message("c", 1)], "and it goes on");
+    // After a reconnect nothing is to be recovered, and it is followed as before.
+    let sent = driver.renew();
+    assert_eq!(sent["req"]["recover"], Value::Null);
+    alarm(&mut driver, "c");
+    assert_eq!(driver.take_events(), []);
+    driver.join(&sent, &json!({}));
+    alarm(&mut driver, "c");
+    assert_eq!(driver.take_events(), [unrecovered("c")]);
+}

@@ -103,6 +103,14 @@ pub trait Broker: Send + Sync + 'static {
     /// Publishes to every node that follows the channel.
     fn publish(&self, publish: Publish) -> BoxFuture<'_, Result<Published, BrokerError>>;
 
+    /// Whether publications and broadcasts that are made while its engine is away wait for it, no more than so many, as
+    /// [`Outage::Buffer`](crate::Outage::Buffer) has it. Whoever publishes waits then until it is done or refused, with no
+    /// limit of time but his own, so each must come to an end once the engine is back; otherwise he waits for the
+    /// `store_timeout`.
+    fn holds(&self) -> bool {
+        false
+    }
+
     /// Reads what a channel has kept, by the same options that its publications come with. A channel on which
     /// nothing was published yet has an epoch, too: its place is offset 0.
     fn history(

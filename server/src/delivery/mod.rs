@@ -280,6 +280,13 @@ pub trait DeviceStore: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Whether what is [appended](DeviceStore::append) while its engine is away waits for it, as
+    /// [`Outage::Buffer`](crate::Outage::Buffer) has it: then whoever delivers waits until it is kept or refused, with no
+    /// limit of time but his own; otherwise for the `store_timeout`.
+    fn holds(&self) -> bool {
+        false
+    }
+
     /// A device has connected.
     fn arrive(&self, arrival: Arrival, now: Timestamp) -> BoxFuture<'static, Result<Arrived, StoreError>>;
 

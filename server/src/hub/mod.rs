@@ -34,7 +34,7 @@ use tokensocket_protocol::{Channel, Pattern};
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
-use crate::broker::{Broker, BrokerError, Publication};
+use crate::broker::{Broker, BrokerError, Gap, Publication};
 use crate::channels::Channels;
 use crate::socket::Socket;
 use entry::{Entry, Taken};
@@ -152,6 +152,23 @@ impl Hub {
     /// Those of them that have a history.
     pub(crate) fn kept_channels(&self) -> Vec<Channel> {
         self.followed(|entry| entry.track.is_some())
+    }
+
+    /// Where a gap may be that nobody can look into: channels without history, and patterns, by their names.
+    pub(crate) fn unkept(&self, gap: &Gap) -> Vec<Channel> {
+        let (mut names, patterns) = match gap {
+            Gap::All => (self.followed(|entry| entry.track.is_none()), self.wild.names(|_| true)),
+            Gap::Channels(channels) => {
+                let is_unkept = |channel: &&Channel| {
+                    self.find(channel).is_some_and(|entry| entry.track.is_none() && entry.is_followed())
+                };
+                let covers =
+                    |pattern: &Pattern| channels.iter().any(|channel| pattern.covers(channel.as_str()));
+                (channels.iter().filter(is_unkept).cloned().collect(), self.wild.names(covers))
+            }
+        };
+        names.extend(patterns);
+        names
     }
 
     fn followed(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Channel> {

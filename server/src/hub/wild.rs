@@ -83,6 +83,16 @@ impl Wild {
         self.patterns.read().get(pattern).map_or_else(Vec::new, |all| all.values().cloned().collect())
     }
 
+    /// The names of some of the patterns.
+    pub(super) fn names(&self, wanted: impl Fn(&Pattern) -> bool) -> Vec<Channel> {
+        let patterns = self.patterns.read();
+        patterns
+            .keys()
+            .filter(|pattern| wanted(pattern))
+            .filter_map(|pattern| Channel::new(pattern.as_str()).ok())
+            .collect()
+    }
+
     /// Notes that an entry was made; `true` when it is time to end idle ones.
     pub(super) fn note_made(&self) -> bool {
         self.made.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_MADE

@@ -6,16 +6,15 @@
 #[cfg(test)]
 mod tests;
 
-use std::future::Future;
-
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokensocket_protocol::command::subscribe::Joined;
 use tokensocket_protocol::command::unsubscribe;
-use tokensocket_protocol::{Channel, Pattern, Position, RawJson};
+use tokensocket_protocol::{Channel, Framed, Pattern, Position, RawJson};
 use tokio::runtime::Handle;
 
 use super::Node;
+use super::patience::Asked;
 use crate::broker::{BrokerError, BrokerHandler, Control, Gap, Key, Publication, Publish, Published};
 use crate::error::{HistoryError, SubscribeError};
 use crate::history::{History, HistoryPage, HistoryQuery};
@@ -36,7 +35,7 @@ impl Node {
         channel: &Channel,
         recover: Option<&Position>,
         confirm: Confirm<'_>,
-    ) -> Result<Option<Vec<u8>>, SubscribeError> {
+    ) -> Result<Option<Framed>, SubscribeError> {
         let pattern = self.pattern(channel);
         let options = self.config.channels.of(channel).filter(|_| pattern.is_none());
         if let Some((history, recovery)) = options.and_then(|all| Some((all.history.as_ref()?, all.recovery)))
@@ -75,7 +74,7 @@ impl Node {
     /// Waits until the broker follows a channel.
     async fn followed(&self, mut follows: hub::Noted) -> Result<(), BrokerError> {
         let late = || BrokerError::Unavailable("the engine did not follow the channel in time".to_owned());
-        self.at_once_or_in_time(&mut follows, late).await
+        self.at_once_or_in_time(Asked::AtOnce, &mut follows, late).await
     }
 
     /// Joins a channel with history, and tells the client.
@@ -184,7 +183,7 @@ impl Node {
             // Boxed, so that a publication that nothing is kept of is not larger for it.
             self.publish_kept(publish).boxed().await
         } else {
-            self.at_once_or_in_time(&mut self.broker.publish(publish), || StoreError::Timeout.into()).await
+            self.publish_in_time(&mut self.broker.publish(publish), || StoreError::Timeout.into()).await
         }
     }
 
@@ -198,11 +197,11 @@ impl Node {
         if let Some(published) = corked(|| (&mut publishing).now_or_never()) {
             return published;
         }
-        self.within_time(publishing, StoreError::Timeout.into()).await
+        self.in_time(Asked::of(self.broker.holds()), publishing, StoreError::Timeout.into()).await
     }
 
     pub(crate) async fn broadcast(&self, message: RawJson) -> Result<(), BrokerError> {
-        self.at_once_or_in_time(&mut self.broker.broadcast(message), unheard).await
+        self.publish_in_time(&mut self.broker.broadcast(message), unheard).await
     }
 
     pub(crate) async fn unsubscribe_all(&self, channel: Channel) -> Result<(), BrokerError> {
@@ -211,7 +210,16 @@ impl Node {
 
     /// Tells all nodes.
     pub(crate) async fn control(&self, control: Control) -> Result<(), BrokerError> {
-        self.at_once_or_in_time(&mut self.broker.control(control), unheard).await
+        self.publish_in_time(&mut self.broker.control(control), unheard).await
+    }
+
+    /// Waits until something is published, which a broker may put off while its engine is away.
+    async fn publish_in_time<T>(
+        &self,
+        work: &mut BoxFuture<'_, Result<T, BrokerError>>,
+        late: impl FnOnce() -> BrokerError,
+    ) -> Result<T, BrokerError> {
+        self.at_once_or_in_time(Asked::of(self.broker.holds()), work, late).await
     }
 
     pub(crate) fn channels(&self) -> Vec<Channel> {
@@ -240,28 +248,7 @@ impl Node {
     ) -> Result<HistoryPage, BrokerError> {
         let late = || BrokerError::Unavailable("the history could not be read in time".to_owned());
         let mut reading = self.broker.history(channel, history, query, Timestamp::now());
-        self.at_once_or_in_time(&mut reading, late).await
-    }
-
-    /// What most brokers answer at once costs no timer.
-    async fn at_once_or_in_time<T>(
-        &self,
-        work: &mut BoxFuture<'_, Result<T, BrokerError>>,
-        late: impl FnOnce() -> BrokerError,
-    ) -> Result<T, BrokerError> {
-        if let Some(done) = (&mut *work).now_or_never() {
-            return done;
-        }
-        // Boxed, so that whoever waits for it is not larger for the timer.
-        Box::pin(self.within_time(work, late())).await
-    }
-
-    async fn within_time<T>(
-        &self,
-        work: impl Future<Output = Result<T, BrokerError>>,
-        late: BrokerError,
-    ) -> Result<T, BrokerError> {
-        tokio::time::timeout(self.config.store_timeout, work).await.unwrap_or(Err(late))
+        self.at_once_or_in_time(Asked::AtOnce, &mut reading, late).await
     }
 
     /// Drops what is past its time.

@@ -24,6 +24,7 @@ use tokio::runtime::Handle;
 
 use super::Node;
 use super::completing::Completing;
+use super::patience::Asked;
 use crate::delivery::live::{Acknowledged, Cursor, MustRead};
 use crate::delivery::requests::Requests;
 use crate::delivery::{Appended, Arrival, Device, DeviceHandler, DeviceStore, Message, Queued, Resync, To};
@@ -237,14 +238,9 @@ impl Node {
             }
             Ok(appended)
         };
-        self.in_time(Completing::new(Arc::clone(self), delivering.boxed())).await
-    }
-
-    pub(super) async fn in_time<R>(
-        &self,
-        work: impl Future<Output = Result<R, StoreError>>,
-    ) -> Result<R, StoreError> {
-        tokio::time::timeout(self.config.store_timeout, work).await.unwrap_or(Err(StoreError::Timeout))
+        let asked = Asked::of(self.devices.store.holds());
+        let completing = Completing::new(Arc::clone(self), delivering.boxed());
+        self.in_time(asked, completing, StoreError::Timeout).await
     }
 
     fn ring(self: &Arc<Self>, device: &Device, queued: &Queued, message: &Message) {
@@ -307,7 +303,7 @@ impl Node {
         };
         let node = Arc::clone(self);
         let completing = Completing::begun(Arc::clone(self), acknowledging);
-        Some(async move { node.in_time(completing).await }.boxed())
+        Some(async move { node.in_time(Asked::AtOnce, completing, StoreError::Timeout).await }.boxed())
     }
 
     /// A socket's device has something, and nobody waits to hear that the store knows.

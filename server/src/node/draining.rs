@@ -4,7 +4,8 @@
 //! stop ── no new connections, no tokens ──▶ each connection in its turn: Signal::Drain ──▶ last ── nobody is waited for
 //! ```
 //!
-//! In: that the node is to end. Out: a signal to each socket, a turn to each guest, at the pace of the drain.
+//! In: that the node is to end, and perhaps that there is no time any more. Out: a signal to each socket, a turn to each
+//! guest, at the pace of the drain.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,8 +16,10 @@ use rand::Rng;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::Node;
+use super::patience::end_of_patience;
 use crate::session::outbox::Signal;
 use crate::socket::Socket;
 
@@ -28,6 +31,8 @@ const CREDIT: Duration = Duration::from_millis(100);
 /// How far the end of a node has come.
 pub(super) struct Draining {
     begun: AtomicBool,
+    /// There is no pace, or no more.
+    hurry: CancellationToken,
     /// Connections without a socket of this node.
     guests: AtomicUsize,
     /// Turns for those.
@@ -36,7 +41,12 @@ pub(super) struct Draining {
 
 impl Default for Draining {
     fn default() -> Self {
-        Self { begun: AtomicBool::new(false), guests: AtomicUsize::new(0), turns: Semaphore::new(0) }
+        Self {
+            begun: AtomicBool::new(false),
+            hurry: CancellationToken::new(),
+            guests: AtomicUsize::new(0),
+            turns: Semaphore::new(0),
+        }
     }
 }
 
@@ -56,7 +66,8 @@ impl Node {
         self.ended.notify_one();
         let sockets = self.sockets();
         let guests = self.draining.guests.load(Ordering::Acquire);
-        if let Some(period) = self.config.drain.period(sockets.len() + guests) {
+        let period = self.config.drain.period(sockets.len() + guests);
+        if let Some(period) = period.filter(|_| !self.draining.hurry.is_cancelled()) {
             drop(self.tasks.spawn(send_away(Arc::clone(self), sockets, period)));
         } else {
             for socket in sockets {
@@ -64,6 +75,12 @@ impl Node {
             }
             self.dismissed();
         }
+    }
+
+    /// The same without a pace: whoever has not had a turn yet has it now.
+    pub(crate) fn drain_at_once(self: &Arc<Self>) {
+        self.draining.hurry.cancel();
+        self.drain();
     }
 
     fn dismiss(&self, socket: &Socket, spread: Duration) {
@@ -93,12 +110,8 @@ impl Node {
 
     /// The same from anywhere.
     pub(super) fn finish_on(&self, runtime: &Handle, future: BoxFuture<'static, ()>) {
-        let (last, patience) = (self.last.clone(), self.config.store_timeout);
+        let limit = end_of_patience(self.last.clone(), self.config.store_timeout);
         let patient = async move {
-            let limit = async {
-                last.cancelled().await;
-                tokio::time::sleep(patience).await;
-            };
             tokio::select! {
                 () = future => {}
                 () = limit => {}
@@ -129,20 +142,21 @@ impl Drop for Guest {
 
 /// Sends away one after the other.
 async fn send_away(node: Arc<Node>, sockets: Vec<Socket>, period: Duration) {
-    let spread = node.config.reconnect_spread.min(PACED_SPREAD);
+    let hurry = &node.draining.hurry;
     let mut pace = Pace { next: Instant::now(), period };
     for socket in sockets {
         // Who has gone by himself takes no turn.
         if !socket.is_closed() {
-            pace.turn().await;
-            node.dismiss(&socket, spread);
+            let is_paced = hurry.run_until_cancelled(pace.turn()).await.is_some();
+            let most = if is_paced { PACED_SPREAD } else { Duration::MAX };
+            node.dismiss(&socket, node.config.reconnect_spread.min(most));
         }
     }
     for _ in 0..node.draining.guests.load(Ordering::Acquire) {
         if node.draining.guests.load(Ordering::Acquire) == 0 {
             break;
         }
-        pace.turn().await;
+        hurry.run_until_cancelled(pace.turn()).await;
         node.draining.turns.add_permits(1);
     }
     node.dismissed();
@@ -186,7 +200,7 @@ mod tests {
     /// The most within any half second.
     fn most(turns: &[Duration]) -> usize {
         let within = |first: &Duration| {
-            turns.iter().filter(|turn| (*first..*first + Duration::from_millis(500)).contains(turn)).count()
+            turns.iter().filter(|turn| (*first..*first + Duration::from_millis(500)).contains(*turn)).count()
         };
         turns.iter().map(within).max().unwrap_or_default()
     }

@@ -4,7 +4,8 @@
 //! and what they found to the hub. What a channel's followers are given is `hub/mending.rs`.
 //!
 //! A hole holds up its channel, so it goes first; and what cannot be read within the `store_timeout` counts as lost.
-//! A gap that is not known to be a hole holds up nothing: it is looked into for longer.
+//! A gap that is not known to be a hole holds up nothing: it is looked into for longer. Some of the channels may be kept by
+//! a server that is away while the others' are there: so places are kept for holes, which no pause holds up.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -23,12 +24,15 @@ use super::Node;
 use crate::broker::{BrokerError, Gap};
 use crate::history::HistoryQuery;
 
-/// How many channels are read at a time.
+/// How many channels are read at a time; so many of them only with holes.
 const AT_ONCE: usize = 32;
+const OF_HOLES: usize = 8;
 /// How often a channel is read in vain before what is missing counts as lost.
 const IN_VAIN: usize = 4;
 /// How long a broker that failed is left alone, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How long a channel with a hole is left alone whose history could not be read.
+const PAUSE_OF_HOLE: Duration = Duration::from_millis(200);
 /// For how long a channel without a hole is tried before its followers are told that something may be missing.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -48,12 +52,23 @@ struct Waiting {
     order: VecDeque<Channel>,
     /// Those who wait, and since when something is missing there.
     since: HashMap<Channel, Instant>,
-    /// Since when publications are held.
+    /// Since when publications are held. What stands elsewhere of another time is of a hole that is mended.
     holes: HashMap<Channel, Instant>,
-    /// The same, oldest first. One that is not in `holes` is mended.
-    oldest: VecDeque<(Instant, Channel)>,
+    /// The same, oldest first.
+    oldest: VecDeque<Hole>,
+    /// Those that are to be read.
+    unread: VecDeque<Hole>,
+    /// Those that could not be read, and when they are to be read again.
+    again: VecDeque<(Instant, Hole)>,
     /// A task sees to them.
     is_driven: bool,
+}
+
+/// A channel on which publications are held, and since when.
+#[derive(Clone)]
+struct Hole {
+    channel: Channel,
+    since: Instant,
 }
 
 impl Waiting {
@@ -64,12 +79,11 @@ impl Waiting {
         }
     }
 
-    fn add_hole(&mut self, channel: Channel, now: Instant) {
-        self.holes.insert(channel.clone(), now);
-        self.oldest.push_back((now, channel.clone()));
-        // It may stand further behind as well: it is read once.
-        self.since.entry(channel.clone()).or_insert(now);
-        self.order.push_front(channel);
+    fn add_hole(&mut self, channel: Channel, since: Instant) {
+        self.holes.insert(channel.clone(), since);
+        let hole = Hole { channel, since };
+        self.oldest.push_back(hole.clone());
+        self.unread.push_back(hole);
     }
 
     fn take(&mut self) -> Option<(Channel, Instant)> {
@@ -81,12 +95,35 @@ impl Waiting {
         }
     }
 
+    fn take_hole(&mut self, now: Instant) -> Option<Hole> {
+        while self.next_again().is_some_and(|at| at <= now) {
+            self.unread.extend(self.again.pop_front().map(|(_, hole)| hole));
+        }
+        loop {
+            let hole = self.unread.pop_front()?;
+            if self.is_open(&hole) {
+                // That is all that is to be read there.
+                self.since.remove(&hole.channel);
+                return Some(hole);
+            }
+        }
+    }
+
+    fn is_open(&self, hole: &Hole) -> bool {
+        self.holes.get(&hole.channel) == Some(&hole.since)
+    }
+
+    /// When a hole that could not be read is to be read again.
+    fn next_again(&self) -> Option<Instant> {
+        self.again.front().map(|(at, _)| *at)
+    }
+
     /// When the oldest hole began.
     fn oldest_hole(&mut self) -> Option<Instant> {
         loop {
-            let (since, channel) = self.oldest.front()?;
-            if self.holes.get(channel) == Some(since) {
-                return Some(*since);
+            let oldest = self.oldest.front()?;
+            if self.is_open(oldest) {
+                return Some(oldest.since);
             }
             self.oldest.pop_front();
         }
@@ -94,20 +131,39 @@ impl Waiting {
 
     /// Whether nobody needs to see to them any more, from now on.
     fn is_done(&mut self) -> bool {
-        self.is_driven = !(self.since.is_empty() && self.holes.is_empty());
-        if !self.is_driven {
-            self.order.clear();
-            self.oldest.clear();
+        let is_done = self.since.is_empty() && self.holes.is_empty();
+        if is_done {
+            *self = Self::default();
         }
-        !self.is_driven
+        is_done
     }
 }
 
 /// A channel whose history could not be read.
 struct Failed {
-    channel: Channel,
-    since: Instant,
+    what: Reading,
     error: BrokerError,
+}
+
+/// A channel whose history is read.
+enum Reading {
+    /// Something may be missing since then.
+    Gap(Channel, Instant),
+    Hole(Hole),
+}
+
+impl Reading {
+    fn channel(&self) -> &Channel {
+        let (Self::Gap(channel, _) | Self::Hole(Hole { channel, .. })) = self;
+        channel
+    }
+}
+
+impl Gaps {
+    /// Where the node runs, once it does.
+    pub(super) fn runtime(&self) -> Option<&Handle> {
+        self.runtime.get()
+    }
 }
 
 impl Node {
@@ -121,6 +177,7 @@ impl Node {
 
     /// Publications may not have come.
     pub(super) fn look_into(&self, gap: Gap) {
+        self.tell_misses(&gap);
         let channels = match gap {
             Gap::All => self.hub.kept_channels(),
             Gap::Channels(channels) => {
@@ -144,7 +201,7 @@ impl Node {
     fn see_to(&self, add: impl FnOnce(&mut Waiting)) {
         let mut waiting = self.gaps.waiting.lock();
         add(&mut waiting);
-        if waiting.is_driven || waiting.since.is_empty() {
+        if waiting.is_driven || waiting.since.is_empty() && waiting.holes.is_empty() {
             drop(waiting);
             return self.gaps.more.notify_one();
         }
@@ -156,16 +213,18 @@ impl Node {
         }
     }
 
-    async fn mend(&self, channel: Channel, since: Instant) -> Result<(), Failed> {
+    async fn mend(&self, what: Reading) -> (bool, Result<(), Failed>) {
         // Histories in memory are read at once: others get their turn.
         tokio::task::yield_now().await;
-        match self.read_missing(&channel).await {
+        let is_hole = matches!(what, Reading::Hole(_));
+        let mended = match self.read_missing(what.channel()).await {
             Ok(()) => {
-                self.mended(&channel);
+                self.mended(what.channel());
                 Ok(())
             }
-            Err(error) => Err(Failed { channel, since, error }),
-        }
+            Err(error) => Err(Failed { what, error }),
+        };
+        (is_hole, mended)
     }
 
     /// Reads what is missing on a channel, and hands it out, until nothing is.
@@ -209,7 +268,7 @@ impl Node {
                 if now < since + self.config.store_timeout {
                     return;
                 }
-                let Some((_, channel)) = waiting.oldest.pop_front() else { return };
+                let Some(Hole { channel, .. }) = waiting.oldest.pop_front() else { return };
                 waiting.holes.remove(&channel);
                 channel
             };
@@ -225,16 +284,25 @@ impl Node {
         }
     }
 
-    /// A channel could not be read. Says whether it is to be read again.
-    fn failed(&self, Failed { channel, since, error }: Failed) -> bool {
-        tracing::warn!(%channel, %error, "what did not come on a channel could not be read");
-        if since.elapsed() < PATIENCE {
-            self.gaps.waiting.lock().add(channel, since);
-            return true;
+    /// A channel could not be read. Says whether the broker is to be left alone.
+    fn failed(&self, Failed { what, error }: Failed) -> bool {
+        tracing::warn!(channel = %what.channel(), %error, "what did not come on a channel could not be read");
+        match what {
+            Reading::Hole(hole) => {
+                // It is lost in time, if it cannot be read by then.
+                self.gaps.waiting.lock().again.push_back((Instant::now() + PAUSE_OF_HOLE, hole));
+                false
+            }
+            Reading::Gap(channel, since) if since.elapsed() < PATIENCE => {
+                self.gaps.waiting.lock().add(channel, since);
+                true
+            }
+            Reading::Gap(channel, _) => {
+                self.lose(&channel);
+                self.mended(&channel);
+                false
+            }
         }
-        self.lose(&channel);
-        self.mended(&channel);
-        false
     }
 }
 
@@ -242,19 +310,30 @@ impl Node {
 async fn drive(node: Arc<Node>) {
     let gaps = &node.gaps;
     let mut reading = FuturesUnordered::new();
+    // Of those that are read.
+    let mut holes = 0;
     let mut pause = PAUSE.0;
     let mut rests_until = None;
     loop {
-        while rests_until.is_none() && reading.len() < AT_ONCE {
-            let Some((channel, since)) = gaps.waiting.lock().take() else { break };
-            reading.push(node.mend(channel, since));
-        }
-        let oldest = {
+        let (oldest, again) = {
             let mut waiting = gaps.waiting.lock();
+            while reading.len() < AT_ONCE
+                && let Some(hole) = waiting.take_hole(Instant::now())
+            {
+                holes += 1;
+                reading.push(node.mend(Reading::Hole(hole)));
+            }
+            while rests_until.is_none()
+                && reading.len() < AT_ONCE
+                && reading.len() - holes < AT_ONCE - OF_HOLES
+                && let Some((channel, since)) = waiting.take()
+            {
+                reading.push(node.mend(Reading::Gap(channel, since)));
+            }
             if reading.is_empty() && waiting.is_done() {
                 return;
             }
-            waiting.oldest_hole()
+            (waiting.oldest_hole(), waiting.next_again().filter(|_| reading.len() < AT_ONCE))
         };
         let until = |at: Option<Instant>| async move {
             match at {
@@ -263,16 +342,20 @@ async fn drive(node: Arc<Node>) {
             }
         };
         tokio::select! {
-            Some(read) = reading.next() => match read {
-                Ok(()) => pause = PAUSE.0,
-                Err(failed) => {
-                    if node.failed(failed) {
+            Some((is_hole, mended)) = reading.next() => {
+                holes -= usize::from(is_hole);
+                match mended {
+                    Ok(()) if is_hole => {}
+                    Ok(()) => pause = PAUSE.0,
+                    // Those that fail together are one failure.
+                    Err(failed) => if node.failed(failed) && rests_until.is_none() {
                         rests_until = Some(Instant::now() + pause);
                         pause = (pause * 2).min(PAUSE.1);
                     }
                 }
-            },
+            }
             () = until(oldest.map(|since| since + node.config.store_timeout)) => node.lose_old_holes(),
+            () = until(again) => {}
             () = until(rests_until) => rests_until = None,
             () = gaps.more.notified() => {}
         }

@@ -8,6 +8,8 @@ mod completing;
 mod devices;
 mod draining;
 mod gaps;
+mod misses;
+mod patience;
 pub(crate) mod peers;
 pub(crate) mod presence;
 
@@ -52,6 +54,7 @@ use devices::Devices;
 use draining::Draining;
 pub(crate) use draining::Guest;
 use gaps::Gaps;
+use misses::Misses;
 use peers::Peers;
 use presence::Presences;
 
@@ -106,6 +109,7 @@ pub(crate) struct Node {
     devices: Devices,
     presences: Presences,
     gaps: Gaps,
+    misses: Misses,
     peers: Peers,
     hub: Hub,
     sockets: Mutex<IndexMap<SocketId, Socket>>,
@@ -148,6 +152,7 @@ impl Node {
             devices: Devices::new(devices),
             presences: Presences::new(presence),
             gaps: Gaps::default(),
+            misses: Misses::default(),
             peers,
             sockets: Mutex::default(),
             ids: SocketIds::of(id),
@@ -352,7 +357,7 @@ impl Home for Node {
     fn subscribe(&self, socket: &Socket, channel: Channel) -> BoxFuture<'_, Result<(), SubscribeError>> {
         let socket = socket.clone();
         async move {
-            let mut confirm = |joined: &Joined<'_>| subscribed_by_server(&channel, joined);
+            let mut confirm = |joined: &Joined<'_>| subscribed_by_server(&channel, joined).into();
             let told = Self::subscribe(self, &socket, &channel, None, &mut confirm).await?;
             self.enter(&socket, &channel, false);
             if let Some(told) = told {

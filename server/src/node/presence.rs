@@ -25,6 +25,7 @@ use tokensocket_protocol::command::presence as wire;
 use tokensocket_protocol::{Channel, RawJson};
 
 use super::Node;
+use super::patience::Asked;
 use crate::error::PresenceError;
 use crate::hub::audience::{Audiences, Told};
 use crate::node_id::NodeId;
@@ -298,7 +299,7 @@ impl Node {
         } else if let Some(node) = self.me.upgrade() {
             presences.waits();
             let settling = async move {
-                let changed = node.in_time(changing).await;
+                let changed = node.in_time(Asked::AtOnce, changing, StoreError::Timeout).await;
                 node.presences.waited();
                 node.presences.settled(call, changed);
             };
@@ -362,7 +363,7 @@ impl Node {
         }
         let Some(node) = self.me.upgrade() else { return };
         let telling = async move {
-            let left = match node.in_time(expiring).await {
+            let left = match node.in_time(Asked::AtOnce, expiring, StoreError::Timeout).await {
                 Ok(left) => left,
                 Err(error) => return tracing::warn!(%error, "who was on a node that died is still there"),
             };
@@ -390,12 +391,13 @@ impl Node {
     ) -> Result<Vec<Member>, PresenceError> {
         let presence = self.presence_of(channel).ok_or(PresenceError::NotKept)?;
         let members = self.presences.store.members(channel, after, limit, presence.per_user);
-        Ok(self.in_time(members).await?)
+        Ok(self.in_time(Asked::AtOnce, members, StoreError::Timeout).await?)
     }
 
     pub(crate) async fn presence_counts(&self, channel: &Channel) -> Result<Counts, PresenceError> {
         self.presence_of(channel).ok_or(PresenceError::NotKept)?;
-        Ok(self.in_time(self.presences.store.counts(channel)).await?)
+        let counting = self.presences.store.counts(channel);
+        Ok(self.in_time(Asked::AtOnce, counting, StoreError::Timeout).await?)
     }
 }
 
@@ -411,7 +413,7 @@ async fn drive(node: Arc<Node>, number: usize) {
             };
             next
         };
-        let changed = node.in_time(changing).await;
+        let changed = node.in_time(Asked::AtOnce, changing, StoreError::Timeout).await;
         node.presences.waited();
         let told = {
             let _line = line.lock();

@@ -207,8 +207,20 @@ impl Server {
     /// An application that mounts the server keeps its own listener open until this returns: clients without WebSocket
     /// send requests to the end.
     pub async fn shutdown(&self) {
+        self.node().drain();
+        self.ended().await;
+    }
+
+    /// The same without a pace, whatever [`ServerBuilder::drain`] says: where nobody gains by one, such as when another
+    /// server can begin only after this one. A [`shutdown`](Self::shutdown) that is under way goes on like that.
+    pub async fn shutdown_at_once(&self) {
+        self.node().drain_at_once();
+        self.ended().await;
+    }
+
+    /// Waits until the last task is gone, as long as it has time.
+    async fn ended(&self) {
         let node = self.node();
-        node.drain();
         node.last.cancelled().await;
         let limit = node.config.shutdown_timeout.saturating_add(node.config.close_timeout.saturating_mul(2));
         if tokio::time::timeout(limit, node.tasks.wait()).await.is_err() {

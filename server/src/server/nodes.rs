@@ -30,7 +30,7 @@ impl Server {
     /// [`node_heartbeat`](crate::ServerBuilder::node_heartbeat) ago, 3 s by default. A node that ends is known no more;
     /// neither is one that was silent for three and a half times as long.
     ///
-    /// A node that cannot reach the engine hears of no other, and knows itself alone after that time.
+    /// A node that cannot reach the engine hears of no other, and forgets none until it hears again: they may well be there.
     pub fn nodes(&self) -> Vec<NodeInfo> {
         self.node().nodes()
     }

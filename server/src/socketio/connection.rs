@@ -32,8 +32,10 @@ const MAX_HELLO: usize = 16 * 1024;
 
 /// How long such a client may take to name another namespace before it is told that it may not be in the root, which it
 /// would take for a refusal of all namespaces: when it brought a token that could be one for the root, another token, or
-/// none. What it names is on its way for as long as the network takes.
+/// none. Counted from when it is known to have been greeted, so that its distance does not count.
 const NAMING: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(10)];
+/// After how long one that gives no sign is told all the same.
+const SILENT: Duration = Duration::from_secs(10);
 
 pub(crate) struct Connection {
     /// `None` at the end.
@@ -66,12 +68,28 @@ struct Client {
     refused_at: Option<Instant>,
     /// Since when it is in no namespace.
     alone_since: Option<Instant>,
-    /// Why it may not be in the root, and when it is told so.
-    unrooted: Option<(Instant, Refusal)>,
+    unrooted: Option<Unrooted>,
     /// Its server ends.
     is_stopping: bool,
     /// Its connection is to end, so that it comes back.
     comes_back: bool,
+}
+
+/// A client may not be in the root, and may mean another namespace.
+struct Unrooted {
+    why: Refusal,
+    since: Instant,
+    patience: Duration,
+}
+
+impl Unrooted {
+    /// When it is told so.
+    fn told_at(&self, session: &Session) -> Instant {
+        match session.heard() {
+            Some(heard) => heard.at + heard.delay + self.patience,
+            None => self.since + SILENT,
+        }
+    }
 }
 
 impl Connection {
@@ -126,14 +144,15 @@ impl Connection {
         }
         self.client.poll_joined(session, cx)?;
         session.poll_times(cx)?;
-        while let Some(until) = self.client.until() {
+        while let Some(until) = self.client.until(session) {
             if self.until.deadline() != until {
                 self.until.as_mut().reset(until);
             }
             if self.until.as_mut().poll(cx).is_pending() {
                 break;
             }
-            if self.client.unrooted.is_none() {
+            let told_at = self.client.unrooted.as_ref().map(|unrooted| unrooted.told_at(session));
+            if told_at.is_none_or(|at| at > Instant::now()) {
                 if session.is_changing() {
                     // It would never see why. This is woken when it has changed, or has given up.
                     break;
@@ -157,6 +176,7 @@ impl Connection {
 
     /// Looks at everything once. Ready at the connection's end; `true`: look again.
     fn poll_once(&mut self, session: &mut Session, cx: &mut Context<'_>) -> Poll<bool> {
+        let was_open = self.phase == Phase::Open;
         let polled = match self.phase {
             Phase::Open => self.poll_open(session, cx),
             Phase::Closing => session.poll_carrier(cx).map_err(Over::End),
@@ -178,6 +198,10 @@ impl Connection {
             return Poll::Ready(false);
         }
         if self.phase == Phase::Closing {
+            if was_open {
+                // What broke off was not waiting for the peer: its answer would wake nobody.
+                return Poll::Ready(true);
+            }
             return self.until.as_mut().poll(cx).map(|()| false);
         }
         let parked = self.client.joined.iter().all(|joined| joined.park(session, cx));
@@ -396,7 +420,8 @@ impl Client {
                         Some(_) => unlikely,
                         None => without,
                     };
-                    self.unrooted = Some((Instant::now() + patience, refusal));
+                    self.unrooted = Some(Unrooted { why: refusal, since: Instant::now(), patience });
+                    session.ask();
                 }
                 // A client that is refused does not try again by itself; one that loses its connection does, and
                 // finds whoever is there then.
@@ -412,7 +437,8 @@ impl Client {
         if !(self.joined.is_empty() && self.joining.is_empty()) {
             self.unrooted = None;
         }
-        if let Some((_, refusal)) = self.unrooted.take_if(|(at, _)| *at <= Instant::now()) {
+        let is_due = |unrooted: &mut Unrooted| unrooted.told_at(session) <= Instant::now();
+        if let Some(Unrooted { why: refusal, .. }) = self.unrooted.take_if(is_due) {
             if refusal.comes_back {
                 self.comes_back = true;
             } else {
@@ -488,11 +514,11 @@ impl Client {
     }
 
     /// When the connection ends as it stands.
-    fn until(&self) -> Option<Instant> {
+    fn until(&self, session: &Session) -> Option<Instant> {
         let alone_since = self.alone_since?;
         let refused = self.refused_at.map(|at| at + REFUSED);
         let alone = alone_since + self.core.options.connect_timeout;
-        let told = self.unrooted.as_ref().map(|(at, _)| *at);
+        let told = self.unrooted.as_ref().map(|unrooted| unrooted.told_at(session));
         refused.into_iter().chain(told).chain([alone]).min()
     }
 

@@ -8,7 +8,7 @@ use super::{Bus, Seat};
 use crate::limit::until;
 use crate::node::Node;
 
-/// How often they say that they are there. Who is silent for a second is forgotten.
+/// How often they say that they are there, when nobody says. Who is silent for a second is forgotten.
 const HEARTBEAT: Duration = Duration::from_millis(300);
 
 /// Nodes `node-0`, `node-1` and so on.
@@ -20,6 +20,7 @@ pub struct Cluster {
     pub seats: Vec<Seat>,
     /// The nodes themselves.
     pub nodes: Vec<Node>,
+    heartbeat: Duration,
 }
 
 impl Cluster {
@@ -28,21 +29,33 @@ impl Cluster {
         Self::on(Bus::new(), nodes, builder).await
     }
 
+    /// The same, of nodes that say so often that they are there.
+    pub async fn start_with(heartbeat: Duration, nodes: usize, builder: impl Fn() -> ServerBuilder) -> Self {
+        Self { heartbeat, ..Self::empty(Bus::new()) }.of(nodes, builder).await
+    }
+
     /// The same on a bus that is there.
     pub async fn on(bus: Bus, nodes: usize, builder: impl Fn() -> ServerBuilder) -> Self {
-        let mut cluster = Self { bus, seats: Vec::new(), nodes: Vec::new() };
+        Self::empty(bus).of(nodes, builder).await
+    }
+
+    fn empty(bus: Bus) -> Self {
+        Self { bus, seats: Vec::new(), nodes: Vec::new(), heartbeat: HEARTBEAT }
+    }
+
+    async fn of(mut self, nodes: usize, builder: impl Fn() -> ServerBuilder) -> Self {
         for _ in 0..nodes {
-            cluster.join(builder()).await;
+            self.join(builder()).await;
         }
-        cluster.knows_itself().await;
-        cluster
+        self.knows_itself().await;
+        self
     }
 
     /// Starts one more.
     pub async fn join(&mut self, builder: ServerBuilder) {
         let seat = self.bus.seat();
-        let builder =
-            builder.engine(&seat).node_name(format!("node-{}", self.nodes.len())).node_heartbeat(HEARTBEAT);
+        let name = format!("node-{}", self.nodes.len());
+        let builder = builder.engine(&seat).node_name(name).node_heartbeat(self.heartbeat);
         self.nodes.push(Node::start(builder).await);
         self.seats.push(seat);
     }

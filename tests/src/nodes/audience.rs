@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::json;
-use tokensocket_client::{Builder, HistoryQuery, SubscriptionError, TokenSocket};
+use tokensocket_client::{Builder, Error, HistoryQuery, SubscriptionError, TokenSocket};
 use tokio::time::{sleep, timeout};
 
 use crate::ledger::{Ledger, Said};
@@ -150,9 +150,13 @@ impl Traveller {
         let device = self.connect().await;
         let missing = has_all(&device.name, &promised, || lock(&self.handed.0).0.clone()).await;
         assert_eq!(missing, None);
+        // What it was handed it has acknowledged. When this is answered, whatever it says, that has left it and reached
+        // a node: so nothing comes again, though the client that comes next knows of nothing that this one had.
+        let answered = timeout(PATIENCE, device.socket.rpc::<u64>("echo", &0).into_future()).await;
+        assert!(!matches!(answered, Err(_) | Ok(Err(Error::Ended))), "{answered:?}");
         timeout(PATIENCE, device.socket.end()).await.expect("it ends");
-        // What it was handed may come again when the acknowledgement did not get out before the end.
         let handed = lock(&self.handed.0);
+        ledger.check_device(&device.name, self.user, &handed.0);
         assert!(handed.1.is_empty(), "{} was told to resync: {:?}", device.name, handed.1);
     }
 
@@ -174,9 +178,11 @@ impl Device {
             lock(&resyncs.0).1.push(format!("{resync:?}"));
             async { Ok::<_, String>(()) }
         });
-        let _ = socket.on_delivery(EVENT, move |said: Said| {
+        let _ = socket.on_delivery_by_hand(EVENT, move |delivery| {
+            let said: Said = delivery.args().parse().expect("it is ours");
+            // Before anybody sees that it is here.
+            delivery.acknowledge();
             lock(&to.0).0.push(said);
-            async { Ok::<_, String>(()) }
         });
         timeout(PATIENCE, arrived.notified()).await.expect("a device arrives");
         Self { name, user, socket, handed }

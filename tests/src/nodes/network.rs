@@ -10,6 +10,8 @@ use crate::balancer::Balancer;
 use crate::netns::Netns;
 use crate::process::Place;
 
+/// The variable that chooses: `namespaces`, where they can be had, or `cables`.
+const CHOICE: &str = "TOKENSOCKET_NETWORK";
 /// The engine's machine; node 0 is on the next.
 const ENGINE: u8 = 0;
 
@@ -25,16 +27,26 @@ pub enum Network {
 impl Network {
     /// One for an engine and `nodes` nodes. Says so when it is only cables.
     pub fn new(nodes: usize) -> Self {
-        let made = Netns::is_allowed().and_then(|()| Netns::new(machine(nodes)));
+        let wanted = match std::env::var(CHOICE).ok().as_deref() {
+            Some("cables") => Err(format!("{CHOICE} wants none")),
+            Some(other) if other != "namespaces" => panic!("{CHOICE}={other}: namespaces or cables"),
+            _ => Ok(()),
+        };
+        let made = wanted.and_then(|()| Netns::is_allowed()).and_then(|()| Netns::new(machine(nodes)));
         match made {
             Ok(network) => Self::Namespaces(network),
             Err(reason) => {
                 println!(
                     "no network namespaces ({reason}): the nodes reach the engine over proxies that cut"
                 );
-                Self::Cables(Vec::new())
+                Self::cables()
             }
         }
+    }
+
+    /// Cables, whatever this machine allows.
+    pub fn cables() -> Self {
+        Self::Cables(Vec::new())
     }
 
     /// Where the engine runs.

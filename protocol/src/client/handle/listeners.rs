@@ -36,7 +36,7 @@ pub enum Event {
         /// The channel's name.
         channel: String,
     },
-    /// `unrecovered`: publications of a channel with history are lost. Fetch what they were about.
+    /// `unrecovered`: publications of a channel are lost, or may be where none are kept. Fetch what they were about.
     Unrecovered {
         /// The channel's name.
         channel: String,

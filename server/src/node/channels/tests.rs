@@ -81,7 +81,7 @@ impl Client {
     /// Comes, stays a while, and goes again.
     async fn visit(&mut self, node: &Arc<Node>, format: Format, stay: usize) {
         let socket = node.open(None, format, None);
-        let mut confirm = |joined: &Joined<'_>| subscribed_by_server(&channel(), joined);
+        let mut confirm = |joined: &Joined<'_>| subscribed_by_server(&channel(), joined).into();
         let told = node.subscribe(&socket, &channel(), self.position.as_ref(), &mut confirm).await;
         assert!(matches!(told, Ok(None)), "{told:?}");
         for _ in 0..stay {
@@ -125,7 +125,7 @@ async fn storm(builder: ServerBuilder, staying: usize, each: u64) {
     let mut all = Vec::new();
     for n in 0..staying {
         let socket = node.open(None, formats(n), None);
-        let mut confirm = |joined: &Joined<'_>| subscribed_by_server(&channel(), joined);
+        let mut confirm = |joined: &Joined<'_>| subscribed_by_server(&channel(), joined).into();
         assert!(node.subscribe(&socket, &channel(), None, &mut confirm).await.is_ok());
         all.push(socket);
     }
@@ -187,7 +187,7 @@ async fn who_subscribes_again_as_the_channel_becomes_large_gets_each_publication
     }
     let again = sockets[0].clone();
     for socket in sockets.iter().chain([&again]) {
-        let mut confirm = |joined: &Joined<'_>| subscribed_by_server(&channel(), joined);
+        let mut confirm = |joined: &Joined<'_>| subscribed_by_server(&channel(), joined).into();
         assert!(node.subscribe(socket, &channel(), None, &mut confirm).await.is_ok());
     }
     let publish = async |n: u64| node.publish(channel(), RawJson::new(&n).unwrap_or_default(), None).await;

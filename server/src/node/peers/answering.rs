@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, Abortable};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -85,7 +86,8 @@ impl Node {
             drop(under);
             node.reply(from, number, result).await;
         };
-        drop(self.tasks.spawn_on(Abortable::new(answering, registration), &runtime));
+        // A broker that never tells the other node must not hold up the end of this one.
+        self.finish_on(&runtime, Abortable::new(answering, registration).map(drop).boxed());
     }
 
     fn refuse(self: &Arc<Self>, from: NodeId, number: u64, failure: Failure) {

@@ -76,6 +76,15 @@ struct Pulse {
     load: Load,
     /// What it said last.
     draining: bool,
+    /// When the last word of its own came back to it, by the way on which those of the others come.
+    echo: Option<Instant>,
+}
+
+impl Pulse {
+    /// Whether this node hears itself no more, and so nobody else either.
+    fn is_cut_off(&self, now: Instant, every: Duration, tick: Duration) -> bool {
+        self.echo.is_some_and(|echo| now.duration_since(echo) > every * 2 + tick)
+    }
 }
 
 impl Peers {
@@ -86,7 +95,7 @@ impl Peers {
             began: Timestamp::now(),
             every,
             roster: Mutex::default(),
-            pulse: Mutex::new(Pulse { due: None, load: Load::new(), draining: false }),
+            pulse: Mutex::new(Pulse { due: None, load: Load::new(), draining: false, echo: None }),
             asks: Asks::default(),
             answering: Answering::default(),
             surveys: Semaphore::new(SURVEYS),
@@ -125,7 +134,8 @@ impl Node {
         }
         let now = Instant::now();
         let often = LOOKED.max(self.clock.tick() * 4);
-        let silent = self.peers.roster.lock().expire(now, often);
+        let is_cut_off = self.peers.pulse.lock().is_cut_off(now, self.peers.every, self.clock.tick());
+        let silent = self.peers.roster.lock().expire(now, often, is_cut_off);
         for node in silent {
             tracing::warn!(node = %node.id, name = %node.name, "a node was silent for too long");
             self.end_peer(node.id);
@@ -204,6 +214,9 @@ impl Node {
             Err(error) => return tracing::debug!(%error, "a node says what is not understood here"),
         };
         if from == self.id {
+            if here.is_some() {
+                self.peers.pulse.lock().echo = Some(Instant::now());
+            }
             return;
         }
         if let Some(here) = here.filter(|here| here.info.id == from) {

@@ -62,10 +62,11 @@ impl Roster {
     }
 
     /// Forgets who was silent for too long, and says who that was. To be called at least once within `often`: if it
-    /// was not, this process stood still, and may have words of the others that it has not read yet.
-    pub(super) fn expire(&mut self, now: Instant, often: Duration) -> Vec<NodeInfo> {
+    /// was not, this process stood still, and may have words of the others that it has not read yet. Whoever is `cut_off`
+    /// from the engine forgets nobody: the others may well be there, and what is asked of all has to count them.
+    pub(super) fn expire(&mut self, now: Instant, often: Duration, cut_off: bool) -> Vec<NodeInfo> {
         let stood_still = self.looked.replace(now).is_some_and(|looked| now.duration_since(looked) > often);
-        if stood_still {
+        if stood_still || cut_off {
             self.known.values_mut().for_each(|known| known.heard = now);
             return Vec::new();
         }
@@ -107,7 +108,8 @@ mod tests {
     /// Looks each second, until `until`.
     fn watch(roster: &mut Roster, from: Instant, until: u64) -> Vec<(u64, NodeId)> {
         let at = |second| from + Duration::from_secs(second);
-        let gone = |second| roster.expire(at(second), OFTEN).into_iter().map(move |info| (second, info.id));
+        let gone =
+            |second| roster.expire(at(second), OFTEN, false).into_iter().map(move |info| (second, info.id));
         (0..=until).flat_map(gone).collect()
     }
 
@@ -127,10 +129,21 @@ mod tests {
     fn takes_nobody_for_silent_after_standing_still() {
         let (mut roster, now) = (Roster::default(), Instant::now());
         let _ = roster.hear(info(1), EACH, now);
-        assert!(roster.expire(now, OFTEN).is_empty());
+        assert!(roster.expire(now, OFTEN, false).is_empty());
         let later = now + Duration::from_mins(1);
-        assert!(roster.expire(later, OFTEN).is_empty());
+        assert!(roster.expire(later, OFTEN, false).is_empty());
         assert_eq!(watch(&mut roster, later, 20), [(11, NodeId::from_number(1))]);
+    }
+
+    #[test]
+    fn forgets_nobody_while_it_is_cut_off() {
+        let (mut roster, now) = (Roster::default(), Instant::now());
+        let _ = roster.hear(info(1), EACH, now);
+        for second in 0..60 {
+            assert!(roster.expire(now + Duration::from_secs(second), OFTEN, true).is_empty());
+        }
+        let back = now + Duration::from_secs(59);
+        assert_eq!(watch(&mut roster, back, 20), [(11, NodeId::from_number(1))], "dead meanwhile");
     }
 
     #[test]

@@ -126,7 +126,7 @@ pub struct Surveyed<T> {
     pub value: T,
     /// How many nodes answered in time, this one included.
     pub answered: usize,
-    /// How many are known. Where this is more than [`answered`](Self::answered), some of it is missing.
+    /// How many are known, also those who cannot be asked since the engine is away. Where this is more than [`answered`](Self::answered), some of it is missing.
     pub asked: usize,
 }
 

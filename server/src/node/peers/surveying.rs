@@ -19,6 +19,7 @@ use super::survey::{
 use crate::broker::{BrokerError, Control};
 use crate::node::Node;
 use crate::socket::SocketInfo;
+use crate::store::StoreError;
 
 impl Node {
     pub(crate) async fn survey_sockets(
@@ -81,12 +82,17 @@ impl Node {
         let asked = others.len() + 1;
         let mut asking =
             Asking::of(self, others, false).ok_or(BrokerError::TooMany("questions to other nodes"))?;
-        if asked > 1 {
+        let mut is_asked = asked > 1;
+        if is_asked {
             let ask = Some(Ask { number: asking.number(), question: json(&question) });
             let control = Control::Node(json(&Message { ask, ..Message::of(self.id) }));
             match timeout_at(deadline, self.broker.control(control)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "a survey did not leave this node"),
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "a survey did not leave this node");
+                    // Nobody answers what nobody was asked.
+                    is_asked = matches!(error, BrokerError::Store(StoreError::Timeout));
+                }
                 Err(_) => tracing::debug!("a survey did not leave this node in time"),
             }
         }
@@ -106,7 +112,7 @@ impl Node {
             }
         };
         answered += usize::from(took(self.answer_here(question).await));
-        while let Ok(Some((_, heard))) = timeout_at(deadline, asking.next()).await {
+        while is_asked && let Ok(Some((_, heard))) = timeout_at(deadline, asking.next()).await {
             if let Heard::Answer(answer) = heard {
                 answered += usize::from(took(answer.read()));
             }

@@ -36,6 +36,9 @@ const AHEAD: usize = 64 * 1024;
 const AHEAD_PACKETS: usize = 1024;
 /// What a packet that waits costs beside its bytes.
 const OVERHEAD: usize = 64;
+/// How many ways there and back a request may come later than another that was sent with it: a TCP connection is one, and
+/// TLS another.
+const WAYS: u32 = 2;
 /// How many packets are handled before others get their turn.
 const TURN: usize = 256;
 
@@ -91,7 +94,19 @@ pub(crate) struct Session {
     /// Frames on their way to the WebSocket, and how much of them is there.
     writing: (Vec<u8>, usize),
     heart: Heart,
+    /// When the open packet was written.
+    greeted_at: Option<Instant>,
+    heard: Option<Heard>,
     closing: bool,
+}
+
+/// A client's first sign that it has its open packet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Heard {
+    /// When it came.
+    pub(crate) at: Instant,
+    /// What it says may take so long more, since each of its requests may be on a connection of its own.
+    pub(crate) delay: Duration,
 }
 
 enum Carrier {
@@ -173,6 +188,8 @@ impl Session {
                 asked: 0,
                 proven: 0,
             },
+            greeted_at: None,
+            heard: None,
             closing: false,
             terms,
         }
@@ -225,6 +242,33 @@ impl Session {
         self.heart.proven
     }
 
+    /// The first sign that the client has its open packet, once it has given one: it polls again, or says something.
+    pub(crate) fn heard(&self) -> Option<Heard> {
+        self.heard
+    }
+
+    /// Has a client on a WebSocket give a sign that it has what was said so far. One that polls does so anyway.
+    pub(crate) fn ask(&mut self) {
+        if self.heard.is_none() && !self.closing && matches!(self.carrier, Carrier::WebSocket(_)) {
+            self.greeted_at.get_or_insert_with(Instant::now);
+            while let Some(packet) = self.waiting.pop() {
+                packet.push_frame(&self.terms, &mut self.writing.0);
+            }
+            self.writing.0.extend_from_slice(&frame::ping());
+        }
+    }
+
+    /// The client has said something, or polls.
+    fn hear(&mut self) {
+        let Some(greeted_at) = self.greeted_at.filter(|_| self.heard.is_none()) else { return };
+        let at = Instant::now();
+        let delay = match self.carrier {
+            Carrier::Polling => (at - greeted_at) * WAYS,
+            Carrier::WebSocket(_) => Duration::ZERO,
+        };
+        self.heard = Some(Heard { at, delay });
+    }
+
     /// Says what is queued, then ends. What comes is no longer handled.
     pub(crate) fn close(&mut self, close: &Close) {
         if self.closing {
@@ -256,6 +300,9 @@ impl Session {
         if self.closing {
             return self.poll_closing(cx);
         }
+        if self.heard.is_none() && self.exchange.poll_waits().is_some() {
+            self.hear();
+        }
         self.poll_probe(cx);
         Ok(())
     }
@@ -275,6 +322,7 @@ impl Session {
         loop {
             if self.body.is_none() {
                 let Some(body) = self.exchange.take_body() else { break };
+                self.hear();
                 let reader = PayloadReader::new(self.terms.version, body.is_binary);
                 self.body = Some((body, reader, false));
             }
@@ -314,14 +362,16 @@ impl Session {
         mut left: usize,
         mut handle: impl FnMut(Data<'_>, &mut Context<'_>) -> Result<bool, End>,
     ) -> Result<bool, End> {
-        let Carrier::WebSocket(link) = &mut self.carrier else { return Ok(true) };
         let version = self.terms.version;
         loop {
+            let Carrier::WebSocket(link) = &mut self.carrier else { return Ok(true) };
             let mut received = match link.poll_receive(cx) {
                 Poll::Pending => return Ok(true),
                 Poll::Ready(Ok(Some(received))) => received,
                 Poll::Ready(Ok(None) | Err(_)) => return Err(End::Left),
             };
+            self.hear();
+            let Carrier::WebSocket(link) = &mut self.carrier else { return Ok(true) };
             loop {
                 let packet = match link.decode(&mut received) {
                     Ok(None) => {
@@ -486,6 +536,7 @@ impl Session {
         let waiting = std::mem::take(&mut self.waiting);
         let packets: Vec<_> = waiting.packets.iter().map(Queued::outgoing).collect();
         self.exchange.answer(self.payload(base64, &packets));
+        self.greeted_at.get_or_insert_with(Instant::now);
         Poll::Ready(Ok(()))
     }
 
@@ -513,6 +564,7 @@ impl Session {
                     Poll::Pending => Poll::Pending,
                 };
             }
+            self.greeted_at.get_or_insert_with(Instant::now);
             while self.writing.0.len() < AHEAD
                 && let Some(packet) = self.waiting.pop()
             {

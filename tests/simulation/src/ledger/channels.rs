@@ -95,6 +95,10 @@ impl Channels {
 
     /// The client is told that what it missed is lost to it. Says whether that is a wonder.
     pub(super) fn unrecovered(&mut self, client: ClientName, channel: &str) -> bool {
+        if !keeps(channel) {
+            // That something may be missing is all that can be said there. Nothing is, here: it excuses nothing.
+            return false;
+        }
         let Some(follower) = self.followers.get_mut(&(client, channel.to_owned())) else { return false };
         if follower.run == Run::GoesOn {
             follower.run = Run::Begins;
