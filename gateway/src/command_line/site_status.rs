@@ -64,6 +64,9 @@ pub(super) struct Site {
     /// How many nodes all the rest is of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) nodes: Option<Nodes>,
+    /// Who they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) node_list: Vec<Node>,
     /// How many are connected now.
     pub(super) connections: u64,
     /// How many users they are.
@@ -99,6 +102,30 @@ pub(super) struct Site {
     /// Since then: deliveries that were acknowledged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) acknowledged: Option<u64>,
+}
+
+/// One of the nodes of a site.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Node {
+    /// Its id for this site.
+    pub(super) id: String,
+    /// Its name.
+    pub(super) name: String,
+    /// Its version.
+    pub(super) version: String,
+    /// Since when, in milliseconds since 1970.
+    pub(super) since: u64,
+    /// How many are connected to it.
+    pub(super) connections: u64,
+    /// How many channels these follow.
+    pub(super) channels: u64,
+    /// How busy its threads are, from 0 to 1.
+    pub(super) load: f64,
+    /// Whether it is about to end.
+    pub(super) draining: bool,
+    /// Whether it is the one that says this.
+    pub(super) here: bool,
 }
 
 /// A connection that does not read as fast as it is sent to.
@@ -196,6 +223,7 @@ impl Status {
         Site {
             name: "all".to_owned(),
             nodes: self.nodes(),
+            node_list: Vec::new(),
             connections: self.sites.iter().map(|site| site.connections).fold(0, u64::saturating_add),
             users: sum(|site| site.users),
             channels: sum(|site| site.channels),

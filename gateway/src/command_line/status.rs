@@ -11,7 +11,7 @@ use super::connection::ConnectError;
 use super::gateway::GatewayError;
 use super::json_argument::JsonArgumentError;
 use super::man::NoSuchCommand;
-use super::serve::PublicAddress;
+use super::serve::{PublicAddress, WrongBroker};
 use super::sub::SinceOfSeveral;
 use super::token::NobodyNamed;
 
@@ -38,6 +38,7 @@ fn number(error: &anyhow::Error) -> u8 {
         .chain()
         .find_map(|cause| {
             if cause.is::<PublicAddress>()
+                || cause.is::<WrongBroker>()
                 || cause.is::<JsonArgumentError>()
                 || cause.is::<SinceOfSeveral>()
                 || cause.is::<NoSuchCommand>()

@@ -15,6 +15,11 @@ use tokensocket_server::Outage;
 use super::site::Secret;
 use super::value::{Number, Seconds, Text, wrong};
 
+/// The least that a stream of histories may keep.
+const LEAST_HISTORY: u64 = 1 << 20;
+/// How long a scheme may be to be repeated: nobody's password.
+const MAX_SCHEME: usize = 16;
+
 /// What an engine is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BrokerKind {
@@ -33,12 +38,20 @@ pub(crate) struct BrokerConfig {
     pub(crate) ca_file: Option<PathBuf>,
     /// By what NATS knows this gateway.
     pub(crate) credentials_file: Option<PathBuf>,
+    /// The certificate that NATS is shown, and its key.
+    pub(crate) client_certificate: Option<(PathBuf, PathBuf)>,
+    /// By what Sentinels know this gateway: a user, if they have any, and a password.
+    pub(crate) sentinel: (Option<String>, Option<Secret>),
     /// What becomes of publications while it is away.
     pub(crate) outage: Outage,
     /// After how long a gateway that says nothing counts as dead.
     pub(crate) lease: Duration,
     /// On how many servers of a cluster NATS keeps things.
     pub(crate) replicas: usize,
+    /// Among how many streams NATS divides histories.
+    pub(crate) history_streams: usize,
+    /// How many bytes each of these keeps at most.
+    pub(crate) max_history_bytes: Option<u64>,
 }
 
 impl BrokerConfig {
@@ -49,9 +62,13 @@ impl BrokerConfig {
             prefix: "ts".to_owned(),
             ca_file: None,
             credentials_file: None,
+            client_certificate: None,
+            sentinel: (None, None),
             outage: Outage::Refuse,
             lease: Duration::from_secs(30),
             replicas: 1,
+            history_streams: 1,
+            max_history_bytes: None,
         }
     }
 
@@ -79,6 +96,11 @@ pub(super) struct Written {
     pub(super) prefix: Text,
     pub(super) ca_file: Option<Text>,
     pub(super) credentials_file: Option<Text>,
+    pub(super) client_certificate: Option<Text>,
+    pub(super) client_key: Option<Text>,
+    pub(super) sentinel_user: Option<Text>,
+    #[config(env = "BROKER_SENTINEL_PASSWORD")]
+    pub(super) sentinel_password: Option<Hidden>,
     #[config(default = "refuse")]
     pub(super) outage: WhenAway,
     #[config(default = 100_000)]
@@ -89,6 +111,9 @@ pub(super) struct Written {
     pub(super) lease: Seconds,
     #[config(default = 1)]
     pub(super) replicas: Number,
+    #[config(default = 1)]
+    pub(super) history_streams: Number,
+    pub(super) max_history_bytes: Option<Number>,
 }
 
 impl Written {
@@ -100,6 +125,14 @@ impl Written {
             prefix: self.prefix.0,
             ca_file: self.ca_file.map(|Text(path)| path.into()),
             credentials_file: self.credentials_file.map(|Text(path)| path.into()),
+            client_certificate: self
+                .client_certificate
+                .zip(self.client_key)
+                .map(|(Text(certificate), Text(key))| (certificate.into(), key.into())),
+            sentinel: (
+                self.sentinel_user.map(|Text(user)| user),
+                self.sentinel_password.map(|Hidden(password)| password),
+            ),
             outage: match self.outage {
                 WhenAway::Refuse => Outage::Refuse,
                 WhenAway::Buffer => {
@@ -108,34 +141,95 @@ impl Written {
             },
             lease: self.lease.0,
             replicas: count(self.replicas),
+            history_streams: count(self.history_streams),
+            max_history_bytes: self.max_history_bytes.map(|Number(bytes)| bytes),
         })
     }
 
     /// A setting, what is wrong with it, and what to write instead.
     pub(super) fn mistakes(&self) -> Vec<(&'static str, &'static str, &'static str)> {
-        let mut mistakes = Vec::new();
         let is_name = |text: &str| {
             let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
             (1..=32).contains(&text.len()) && text.chars().all(allowed)
         };
-        if !is_name(&self.prefix.0) {
-            mistakes.push((
+        let has_lease = (Duration::from_secs(1)..=Duration::from_mins(1)).contains(&self.lease.0);
+        let mistakes = [
+            (
+                !is_name(&self.prefix.0),
                 "prefix",
                 "names there cannot begin with that",
                 "use up to 32 letters, digits, - and _",
-            ));
-        }
-        if !(Duration::from_secs(1)..=Duration::from_mins(1)).contains(&self.lease.0) {
-            mistakes.push((
+            ),
+            (
+                !has_lease,
                 "lease",
                 "that is no time after which somebody is dead",
                 "write a time from 1s to 1m",
-            ));
-        }
-        if !matches!(self.replicas.0, 1 | 3 | 5) {
-            mistakes.push(("replicas", "nothing is kept on so many servers", "write 1, 3 or 5"));
-        }
-        mistakes
+            ),
+            (
+                !matches!(self.replicas.0, 1 | 3 | 5),
+                "replicas",
+                "nothing is kept on so many servers",
+                "write 1, 3 or 5",
+            ),
+            (
+                self.client_certificate.is_some() && self.client_key.is_none(),
+                "client_certificate",
+                "a certificate is shown by its key",
+                "add `clientKey:`, the file with its key in PEM",
+            ),
+            (
+                self.client_key.is_some() && self.client_certificate.is_none(),
+                "client_key",
+                "this is the key of no certificate",
+                "add `clientCertificate:`, the file with the certificate in PEM",
+            ),
+            (
+                self.sentinel_user.is_some() && self.sentinel_password.is_none(),
+                "sentinel_user",
+                "a user has a password",
+                "add `sentinelPassword:`, or set BROKER_SENTINEL_PASSWORD",
+            ),
+            (
+                !(1..=64).contains(&self.history_streams.0),
+                "history_streams",
+                "histories are not divided among so many streams",
+                "write a number from 1 to 64",
+            ),
+            (
+                self.max_history_bytes.is_some_and(|bytes| bytes.0 < LEAST_HISTORY),
+                "max_history_bytes",
+                "hardly a history has room in that",
+                "write bytes, 1048576 at least, or leave it out",
+            ),
+        ];
+        let wrong = mistakes.into_iter().filter(|(is_wrong, ..)| *is_wrong);
+        wrong.map(|(_, setting, what, instead)| (setting, what, instead)).collect()
+    }
+
+    /// Settings that mean nothing to the engine at this address, and what they are of.
+    pub(super) fn idle(&self, url: &BrokerUrl) -> Vec<(&'static str, &'static str)> {
+        let is_nats = url.kind == BrokerKind::Nats;
+        let has_sentinels = url.has_sentinels();
+        let only = |of: &'static str, settings: &[(&'static str, bool)]| {
+            let written = settings.iter().filter(|(_, is_written)| *is_written);
+            written.map(|(setting, _)| (*setting, of)).collect::<Vec<_>>()
+        };
+        let of_nats = [
+            ("credentials_file", self.credentials_file.is_some()),
+            ("client_certificate", self.client_certificate.is_some()),
+            ("client_key", self.client_key.is_some()),
+            ("replicas", self.replicas.0 != 1),
+            ("history_streams", self.history_streams.0 != 1),
+            ("max_history_bytes", self.max_history_bytes.is_some()),
+        ];
+        let of_sentinels = [
+            ("sentinel_user", self.sentinel_user.is_some()),
+            ("sentinel_password", self.sentinel_password.is_some()),
+        ];
+        let of_nats = if is_nats { Vec::new() } else { only("NATS", &of_nats) };
+        let of_sentinels = if has_sentinels { Vec::new() } else { only("redis+sentinel://", &of_sentinels) };
+        [of_nats, of_sentinels].concat()
     }
 }
 
@@ -148,9 +242,14 @@ pub(crate) struct BrokerUrl {
 
 impl BrokerUrl {
     /// The address, with what may be secret in it.
-    #[cfg_attr(not(any(feature = "nats", feature = "redis")), allow(dead_code, reason = "nobody connects"))]
     pub(crate) fn expose(&self) -> &str {
         self.text.expose()
+    }
+
+    fn has_sentinels(&self) -> bool {
+        self.expose()
+            .split_once("://")
+            .is_some_and(|(scheme, _)| scheme.to_ascii_lowercase().ends_with("+sentinel"))
     }
 
     /// Reads an address. An error says what is wrong, and on a second line what to write instead.
@@ -164,7 +263,11 @@ impl BrokerUrl {
             "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel"
             | "rediss+sentinel" => BrokerKind::Redis,
             "nats" | "tls" => BrokerKind::Nats,
-            other => return say(&format!("`{other}` is no engine that is known here"), usual),
+            // What is no scheme at all may be a password.
+            other if other.len() <= MAX_SCHEME && other.chars().all(is_of_scheme) => {
+                return say(&format!("`{other}` is no engine that is known here"), usual);
+            }
+            _ => return say("this is not an address", usual),
         };
         let is_built_in = match kind {
             BrokerKind::Redis => cfg!(feature = "redis"),
@@ -183,6 +286,10 @@ impl BrokerUrl {
         }
         Ok(Self { kind, text: Secret::new(text) })
     }
+}
+
+fn is_of_scheme(letter: char) -> bool {
+    letter.is_ascii_alphabetic() || matches!(letter, '+' | '-')
 }
 
 /// `host`, `host:port`, `[::1]:port`.
@@ -205,6 +312,17 @@ impl<'de> Deserialize<'de> for BrokerUrl {
 impl fmt::Debug for BrokerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BrokerUrl").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// A text that is never shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hidden(pub(super) Secret);
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Text(text) = Text::deserialize(deserializer)?;
+        Ok(Self(Secret::new(&text)))
     }
 }
 
@@ -248,9 +366,16 @@ mod tests {
 
     #[test]
     fn what_is_wrong_comes_with_what_is_right() {
-        for text in
-            ["", "localhost:6379", "amqp://a", "redis://", "redis://a:x", "redis://a:70000", "nats://a,,b"]
-        {
+        for text in [
+            "",
+            "localhost:6379",
+            "amqp://a",
+            "redis://",
+            "redis://a:x",
+            "redis://a:70000",
+            "nats://a,,b",
+            ":x@redis://a",
+        ] {
             let wrong = BrokerUrl::parse(text).unwrap_err();
             assert!(wrong.contains('\n'), "{text}: {wrong}");
         }
@@ -263,5 +388,9 @@ mod tests {
     fn a_password_is_never_shown() {
         let config = BrokerConfig::at(BrokerUrl::parse("redis://:secret@host").unwrap());
         assert!(!format!("{config:?}").contains("secret"));
+        for mistyped in ["redis//:secret@host", ":secret@redis://host", "redis://:secret@host:x"] {
+            let wrong = BrokerUrl::parse(mistyped).unwrap_err();
+            assert!(!wrong.contains("secret"), "{wrong}");
+        }
     }
 }

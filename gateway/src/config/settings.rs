@@ -235,7 +235,14 @@ impl Found {
             let nowhere = Place::of(environment);
             mistakes.push(Mistake::new(at.unwrap_or(&nowhere), what).suggest(instead));
         }
-        if written.url.is_some() {
+        if let Some(url) = &written.url {
+            for (setting, of) in written.idle(url) {
+                let setting = layer::styled(setting, Style::Camel);
+                let at = place.and_then(|section| section.entry(&setting)).map(|entry| &entry.value.place);
+                let Some(at) = at else { continue };
+                let what = format!("`{setting}` has no effect: it is a setting of {of}");
+                mistakes.push(Mistake::note(at, what).suggest("leave it out"));
+            }
             return written.at(None);
         }
         if let Some(section) = place.filter(|section| !matches!(section.content, Content::Nothing)) {

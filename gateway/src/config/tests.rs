@@ -291,6 +291,19 @@ mod broker {
         let long = settings(long, &[]).broker.unwrap();
         assert_eq!((&*long.prefix, long.replicas, long.lease), ("push", 3, Duration::from_secs(10)));
         assert_eq!(long.outage, Outage::Buffer { messages: 5, bytes: 100 });
+        let tls = "broker:\n  url: tls://h\n  clientCertificate: /a.crt\n  clientKey: /a.key\n  historyStreams: 4\n  maxHistoryBytes: 1073741824\n";
+        let tls = settings(tls, &[]).broker.unwrap();
+        assert_eq!(tls.client_certificate, Some(("/a.crt".into(), "/a.key".into())));
+        assert_eq!((tls.history_streams, tls.max_history_bytes), (4, Some(1 << 30)));
+        let sentinels = "broker:\n  url: redis+sentinel://h/main\n  sentinelUser: watcher\n";
+        for (more, variables) in
+            [("  sentinelPassword: 54321\n", &[][..]), ("", &[("BROKER_SENTINEL_PASSWORD", "54321")])]
+        {
+            let broker = settings(&format!("{sentinels}{more}"), variables).broker.unwrap();
+            assert!(!format!("{broker:?}").contains("54321"));
+            let (user, password) = broker.sentinel;
+            assert!(user.as_deref() == Some("watcher") && password.unwrap().is("54321"));
+        }
         let toml = "[broker]\nurl = \"redis://h:6379\"\n[sites.a]\napiKey = \"x\"\nopen = true\n";
         let toml = Given::new(&[("tokensocket.toml", toml)], &[]).settings(&["tokensocket.toml"]);
         assert_eq!(toml.broker, Some(short));
@@ -322,6 +335,14 @@ mod broker {
             ("broker:\n  url: nats://h\n  replicas: 2\n", 3, "1, 3 or 5"),
             ("broker:\n  url: nats://h\n  lease: 1h\n", 3, "from 1s to 1m"),
             ("broker:\n  url: nats://h\n  replica: 3\n", 3, "did you mean `replicas`?"),
+            ("broker:\n  url: tls://h\n  clientCertificate: a\n", 3, "add `clientKey:`"),
+            ("broker:\n  url: tls://h\n  clientKey: a\n", 3, "add `clientCertificate:`"),
+            ("broker:\n  url: nats://h\n  historyStreams: 0\n", 3, "from 1 to 64"),
+            ("broker:\n  url: nats://h\n  maxHistoryBytes: 10\n", 3, "1048576 at least"),
+            ("broker:\n  url: nats://h\n  maxHistoryBytes: 1 GiB\n", 3, "write digits only"),
+            ("broker:\n  url: redis+sentinel://h/a\n  sentinelUser: a\n", 3, "BROKER_SENTINEL_PASSWORD"),
+            ("broker:\n  url: redis://h\n  historyStreams: 2\n", 3, "it is a setting of NATS"),
+            ("broker:\n  url: redis://h\n  sentinelPassword: a\n", 3, "it is a setting of redis+sentinel://"),
         ] {
             let given = Given::new(&[("tokensocket.yml", &format!("{text}{SITE}"))], &[]);
             let mistakes = given.mistakes("tokensocket.yml");

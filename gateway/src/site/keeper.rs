@@ -3,6 +3,12 @@
 //! In: settings, again and again. Out: [`Sites`], and a namespace for each. A site that did not change is not touched;
 //! one that changed goes on with its connections, unless its server has to be built anew; one that was taken away ends
 //! in order. What it kept stays where it lies. A site that cannot be as it is configured stays as it is.
+//!
+//! ```text
+//! apply ─▶ the same: untouched ─ changed ─ begun anew ─ added ─▶ Sites
+//!            └▶ replaced, removed ─▶ Leaving: in a task of its own, at the pace of the drain
+//! close ─▶ all that are served, and all that are leaving
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -10,15 +16,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use http::HeaderMap;
-use tokensocket_server::socketio::{ConnectRequest, NamespaceOptions, Refusal, SocketIo};
-use tokensocket_server::{BuildError, Drain};
+use tokensocket_server::socketio::{NamespaceOptions, SocketIo};
+use tokensocket_server::{BuildError, Drain, Server};
 use tokio::sync::Mutex;
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::{JoinError, JoinSet, spawn_blocking};
+use tokio_util::sync::CancellationToken;
 
 use super::build;
-use super::credentials::Credentials;
 use super::door::{Door, DoorError};
+use super::offer::offer;
 use super::{Site, Sites};
 use crate::config::SiteConfig;
 use crate::engine::{Engine, EngineError};
@@ -42,6 +48,8 @@ pub(crate) enum KeepError {
     Opening(#[from] JoinError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error("the gateway is about to end")]
+    Ending,
 }
 
 /// Keeps sites as they are configured.
@@ -51,6 +59,8 @@ pub(crate) struct Keeper {
     place: Place,
     drain: Drain,
     storages: Mutex<Storages>,
+    /// The end has come: nothing is begun any more.
+    ending: CancellationToken,
 }
 
 /// Where sites keep things.
@@ -69,8 +79,23 @@ struct Storages {
     open: BTreeMap<String, Storage>,
     /// Sites whose server has ended, and which could not be begun again.
     ended: BTreeSet<String>,
-    /// The end has come: nothing is opened any more.
-    is_closed: bool,
+    /// Sites that were taken away, by name, and whose folder is still open.
+    leaving: BTreeMap<String, Leaving>,
+    /// Servers that nobody finds any more, on their way to the end.
+    last: JoinSet<()>,
+}
+
+/// A site that ends while others are served.
+struct Leaving {
+    server: Server,
+    gone: CancellationToken,
+}
+
+impl Leaving {
+    /// Ends without a pace: the same site is wanted again.
+    async fn hurry(self) {
+        tokio::join!(self.server.shutdown_at_once(), self.gone.cancelled());
+    }
 }
 
 /// What a change came to, by name.
@@ -85,7 +110,8 @@ pub(crate) struct Changes {
 impl Keeper {
     /// `drain`: how clients are sent elsewhere when a server ends.
     pub(crate) fn new(io: SocketIo, place: Place, drain: Drain) -> Self {
-        Self { sites: Sites::default(), io, place, drain, storages: Mutex::default() }
+        let ending = CancellationToken::new();
+        Self { sites: Sites::default(), io, place, drain, storages: Mutex::default(), ending }
     }
 
     /// What nodes share, if there are others.
@@ -110,21 +136,24 @@ impl Keeper {
         self.offer_root();
     }
 
-    /// Serves these sites from now on, and no others.
+    /// Serves these sites from now on, and no others. Whoever is sent elsewhere by that may take longer.
     pub(crate) async fn apply(&self, configs: &[SiteConfig]) -> Changes {
         let mut storages = self.storages.lock().await;
         let mut changes = Changes::default();
-        if storages.is_closed {
+        if self.ending.is_cancelled() {
             return changes;
         }
+        while storages.last.try_join_next().is_some() {}
+        storages.leaving.retain(|_, leaving| !leaving.gone.is_cancelled());
         let mut wanted: Vec<&SiteConfig> = configs.iter().collect();
         let mut replaced = Vec::new();
-        let mut removed = Vec::new();
         for site in self.sites.all() {
             let (name, now) = (site.name().to_owned(), site.config());
             let Some(at) = wanted.iter().position(|config| config.name == name) else {
                 self.forget(&name);
-                removed.push((site, storages.open.remove(&name)));
+                let storage = storages.open.remove(&name);
+                storages.ended.remove(&name);
+                storages.take_leave(site, storage);
                 changes.removed.push(name);
                 continue;
             };
@@ -140,23 +169,34 @@ impl Keeper {
             }
             replaced.push((site, storages.open.remove(&name), wanted.swap_remove(at)));
         }
-        let removed = join_all(removed.into_iter().map(|(site, storage)| end(site, storage)));
         // It keeps its place meanwhile: whoever comes is told to come again, not that there is no such site.
         let replaced =
             join_all(replaced.into_iter().map(|(site, storage, config)| self.replace(site, storage, config)));
-        let added = join_all(wanted.into_iter().map(|config| async move {
+        let in_folders = matches!(self.place, Place::Folder(_));
+        let added = wanted.into_iter().map(|config| {
+            // What one server has open no other can open.
+            let before = storages.leaving.remove(&config.name).filter(|_| in_folders);
+            (config, before)
+        });
+        let added = added.collect::<Vec<_>>().into_iter().map(|(config, before)| async move {
+            if let Some(before) = before {
+                before.hurry().await;
+            }
             let begun = match self.prepare(config, None) {
                 Ok(door) => self.begin(config, door).await,
                 Err(error) => Err(error),
             };
             (config, begun)
-        }));
-        let (_, replaced, added) = tokio::join!(removed, replaced, added);
+        });
+        let (replaced, added) = tokio::join!(replaced, join_all(added));
         for (config, begun) in replaced {
             let name = config.name.clone();
             storages.ended.remove(&name);
             match begun {
-                Replaced::Begun(storage) => {
+                Replaced::Begun(storage, before) => {
+                    if let Some(before) = before {
+                        storages.last.spawn(async move { before.shutdown().await });
+                    }
                     storages.open.insert(name.clone(), storage);
                     changes.changed.push(name);
                 }
@@ -198,15 +238,22 @@ impl Keeper {
         }
     }
 
-    /// Ends all of them, in order, and for good.
+    /// Ends all of them, in order, and for good: those that are served and those that are leaving, side by side.
     pub(crate) async fn close(&self) {
-        let mut storages = self.storages.lock().await;
-        storages.is_closed = true;
-        let all = self.sites.all().into_iter().map(|site| {
+        self.ending.cancel();
+        let sites = self.sites.all();
+        // Nobody waits here for a change that is under way.
+        let (mut storages, _) =
+            tokio::join!(self.storages.lock(), join_all(sites.iter().map(|site| site.server.shutdown())));
+        let sites = self.sites.all();
+        join_all(sites.iter().map(|site| site.server.shutdown())).await;
+        // What their clients leave behind is the site's that is served now.
+        while storages.last.join_next().await.is_some() {}
+        join_all(sites.into_iter().map(|site| {
             let storage = storages.open.remove(site.name());
             end(site, storage)
-        });
-        join_all(all).await;
+        }))
+        .await;
     }
 
     /// Begins a site anew that is there. What can be tried before the old server ends is tried before.
@@ -225,17 +272,18 @@ impl Keeper {
             return match self.begin(config, door).await {
                 Ok(new) => {
                     self.offer_root();
-                    site.server.shutdown().await;
-                    (config, Replaced::Begun(new))
+                    (config, Replaced::Begun(new, Some(site.server.clone())))
                 }
                 Err(error) => (config, Replaced::Stays(storage, error)),
             };
         }
         site.leave(storage.as_ref().is_none_or(Storage::forgets));
-        site.server.shutdown().await;
+        // Whoever is sent away comes back here, to the next one, which can begin only after this one: a pace would keep
+        // the site down for as long as that takes.
+        site.server.shutdown_at_once().await;
         close(site.name(), storage).await;
         let begun = self.begin(config, door).await;
-        (config, begun.map_or_else(Replaced::Ended, Replaced::Begun))
+        (config, begun.map_or_else(Replaced::Ended, |new| Replaced::Begun(new, None)))
     }
 
     /// Everything of a site that can fail, but for opening what it keeps. `before`: the door that the site had, whose
@@ -251,6 +299,9 @@ impl Keeper {
     }
 
     async fn begin(&self, config: &SiteConfig, door: Arc<Door>) -> Result<Storage, KeepError> {
+        if self.ending.is_cancelled() {
+            return Err(KeepError::Ending);
+        }
         let storage = match &self.place {
             Place::Folder(folder) => {
                 let folder = folder.join(&config.name);
@@ -269,11 +320,25 @@ impl Keeper {
 
 /// What became of a site that was to be begun anew.
 enum Replaced {
-    Begun(Storage),
+    /// With the one before, if that has not ended.
+    Begun(Storage, Option<Server>),
     /// The new one cannot be, and the old one goes on.
     Stays(Option<Storage>, KeepError),
     /// The old one has ended, and the new one could not begin.
     Ended(KeepError),
+}
+
+impl Storages {
+    /// Has a site end that nobody finds any more.
+    fn take_leave(&mut self, site: Arc<Site>, storage: Option<Storage>) {
+        let gone = CancellationToken::new();
+        let leaving = Leaving { server: site.server.clone(), gone: gone.clone() };
+        self.leaving.insert(site.name().to_owned(), leaving);
+        self.last.spawn(async move {
+            let _gone = gone.drop_guard();
+            end(site, storage).await;
+        });
+    }
 }
 
 async fn end(site: Arc<Site>, storage: Option<Storage>) {
@@ -295,107 +360,4 @@ fn change(site: &Site, config: &SiteConfig) -> Result<(), DoorError> {
     site.door.change(config.clone())?;
     site.server.set_events(build::EVENTS, build::events(config, &site.door));
     Ok(())
-}
-
-/// Offers a site's namespace to Socket.IO clients. A token that the site's server issued is good once; any other is for
-/// the door.
-fn offer(io: &SocketIo, site: &Arc<Site>, namespace: &str) {
-    let (door, server) = (Arc::clone(&site.door), site.server.clone());
-    io.namespace(namespace, NamespaceOptions::new(), &site.server, move |request: ConnectRequest| {
-        let (door, server) = (Arc::clone(&door), server.clone());
-        async move {
-            if !is_from_allowed_page(&door.config().allow_origins, request.headers()) {
-                return Err(Refusal::new("Pages of this origin may not connect"));
-            }
-            // It comes back by itself, which one that is refused does not.
-            door.check_room().map_err(|full| Refusal::try_again(full.to_string()))?;
-            let unknown = match server.redeem_token_of(&request).await {
-                Ok(Some(identity)) => return Ok(identity),
-                Ok(None) => None,
-                // It may be one of the site's own, which only looks like ours.
-                Err(error) => Some(error),
-            };
-            let admitted = if door.asks_somebody() {
-                let credentials = Credentials::of(|name| request.query(name), request.headers());
-                door.admit(&credentials).await.map_err(|refused| Refusal::new(refused.to_string()))
-            } else {
-                Err(Refusal::invalid_token())
-            };
-            admitted.map_err(|refusal| match unknown {
-                None => refusal,
-                Some(error) => {
-                    tracing::warn!(%error, "a token could not be redeemed");
-                    Refusal::try_again(error.to_string())
-                }
-            })
-        }
-    });
-}
-
-/// Whether a request comes from no page, or from one of these origins, or from one that was loaded from here; an empty
-/// list is any. A script's request names no origin, so that its referrer stands for it.
-fn is_from_allowed_page(allowed: &[String], headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let referrer = || url::Url::parse(text("referer")?).ok().map(|page| page.origin().ascii_serialization());
-    let origin = match (text("origin"), text("sec-fetch-site")) {
-        (Some(origin), _) => origin.to_owned(),
-        (None, Some("same-origin" | "none")) => return true,
-        // A browser's, from elsewhere.
-        (None, Some(_)) => referrer().unwrap_or_default(),
-        (None, None) => match referrer() {
-            Some(page) => page,
-            None => return true,
-        },
-    };
-    let is_own = || {
-        let (_, page) = origin.split_once("://").unwrap_or_default();
-        !page.is_empty() && text("host") == Some(page)
-    };
-    allowed.is_empty() || allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(&origin)) || is_own()
-}
-
-#[cfg(test)]
-mod tests {
-    use http::{HeaderName, HeaderValue};
-
-    use super::*;
-
-    fn asks(more: &[(&'static str, &'static str)]) -> HeaderMap {
-        let headers = [("host", "push.test:1337")].into_iter().chain(more.iter().copied());
-        let header = |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
-        headers.map(header).collect()
-    }
-
-    #[test]
-    fn pages_of_other_origins_are_kept_out_where_some_are_named() {
-        let from = |origin| asks(&[("origin", origin)]);
-        let named = ["https://www.test".to_owned()];
-        assert!(is_from_allowed_page(&named, &from("https://www.test")));
-        assert!(is_from_allowed_page(&named, &from("http://push.test:1337")));
-        assert!(is_from_allowed_page(&named, &asks(&[])));
-        assert!(is_from_allowed_page(&[], &from("https://evil.test")));
-        for origin in ["https://evil.test", "null", "", "https://www.test.evil.test"] {
-            assert!(!is_from_allowed_page(&named, &from(origin)), "{origin}");
-        }
-    }
-
-    #[test]
-    fn scripts_of_other_origins_are_kept_out_too() {
-        let named = ["https://www.test".to_owned()];
-        for allowed in [
-            &[("referer", "https://www.test/page")][..],
-            &[("referer", "http://push.test:1337/")],
-            &[("referer", "https://www.test/page"), ("sec-fetch-site", "cross-site")],
-            &[("sec-fetch-site", "same-origin")],
-        ] {
-            assert!(is_from_allowed_page(&named, &asks(allowed)), "{allowed:?}");
-        }
-        for foreign in [
-            &[("referer", "https://evil.test/https://www.test")][..],
-            &[("sec-fetch-site", "cross-site")],
-            &[("sec-fetch-site", "same-site"), ("referer", "https://evil.test/")],
-        ] {
-            assert!(!is_from_allowed_page(&named, &asks(foreign)), "{foreign:?}");
-        }
-    }
 }

@@ -18,6 +18,7 @@ mod door;
 mod identity;
 mod jwt;
 mod keeper;
+mod offer;
 mod passthrough;
 mod refusal;
 mod sites;

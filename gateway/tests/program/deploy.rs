@@ -19,11 +19,11 @@ const NGINX: &str = "/usr/sbin/nginx";
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")
 }
 
-fn file(name: &str) -> String {
+pub(crate) fn file(name: &str) -> String {
     fs::read_to_string(folder().join(name)).unwrap()
 }
 
@@ -43,7 +43,7 @@ fn nginx_configuration(folder: &Path, site: &str) -> PathBuf {
 }
 
 /// The text with one part replaced, which must be there.
-fn with(text: &str, part: &str, other: &str) -> String {
+pub(crate) fn with(text: &str, part: &str, other: &str) -> String {
     assert!(text.contains(part), "{part}");
     text.replace(part, other)
 }
@@ -66,23 +66,27 @@ async fn nginx_accepts_its_file_as_it_is_with_a_certificate() {
     assert!(tested.status.success(), "{}", String::from_utf8_lossy(&tested.stderr));
 }
 
-/// A real nginx before a gateway.
-struct Proxied {
-    url: String,
+/// A real nginx before gateways.
+pub(crate) struct Proxied {
+    pub(crate) url: String,
     _nginx: Child,
     _place: tempfile::TempDir,
 }
 
 impl Proxied {
     async fn before(gateway: &Gateway, changes: &[(&str, &str)]) -> Self {
-        let place = tempfile::tempdir().unwrap();
-        let socket = place.path().join("nginx.sock");
         let site = file("nginx.conf");
         let site = with(&site, "server 127.0.0.1:1337;", &format!("server {};", gateway.address()));
-        let site = with(&site, "listen 443 ssl http2;", &format!("listen unix:{};", socket.display()));
         let lines: Vec<&str> = site.lines().filter(|line| !line.contains("ssl_certificate")).collect();
-        let site = lines.join("\n");
-        let site = changes.iter().fold(site, |site, (part, other)| with(&site, part, other));
+        let site = changes.iter().fold(lines.join("\n"), |site, (part, other)| with(&site, part, other));
+        Self::serving(&site, "listen 443 ssl http2;").await
+    }
+
+    /// Serves a site that says where it listens by this line.
+    pub(crate) async fn serving(site: &str, listen: &str) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let socket = place.path().join("nginx.sock");
+        let site = with(site, listen, &format!("listen unix:{};", socket.display()));
         let configuration = nginx_configuration(place.path(), &site);
         let nginx = Command::new(NGINX)
             .arg("-c")
@@ -112,11 +116,11 @@ impl Proxied {
         Self { url, _nginx: nginx, _place: place }
     }
 
-    fn start(&self, arguments: &[&str]) -> Program {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Program {
         Program::start(&[arguments, &["--url", &self.url, "--timeout", "20s"]].concat())
     }
 
-    async fn run(&self, arguments: &[&str]) -> Ended {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Ended {
         self.start(arguments).ended().await
     }
 }
@@ -169,7 +173,7 @@ fn unit(text: &str) -> BTreeMap<String, Vec<(String, String)>> {
 }
 
 /// Whether the program understands these arguments; nothing is done.
-async fn is_understood(arguments: &[&str]) -> bool {
+pub(crate) async fn is_understood(arguments: &[&str]) -> bool {
     run(&[arguments, &["--help"]].concat()).await.status == 0
 }
 
@@ -188,6 +192,7 @@ async fn the_units_commands_are_understood() {
     let setting =
         |key: &str| service["Service"].iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
     assert_eq!(setting("Type"), Some("notify"));
+    assert_eq!(setting("TimeoutStopSec"), Some("60s"), "as docs/deploy.md says, and the others");
     let socket = unit(&file("systemd/tokensocket.socket"));
     assert_eq!(socket["Socket"][0], ("ListenStream".to_owned(), "127.0.0.1:1337".to_owned()));
 }
@@ -211,7 +216,7 @@ async fn the_images_commands_are_understood_and_nothing_in_it_is_roots() {
     assert!(last.contains("COPY --from=build /tokensocket /tokensocket"));
 }
 
-fn documents(text: &str) -> Vec<Value> {
+pub(crate) fn documents(text: &str) -> Vec<Value> {
     text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
 }
 
@@ -231,6 +236,7 @@ async fn the_manifests_fit_together_and_their_configuration_has_no_mistake() {
     assert_eq!(backend["name"], service["metadata"]["name"]);
     assert_eq!(backend["port"]["name"], service["spec"]["ports"][0]["name"]);
     assert_eq!(template["spec"]["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(template["spec"]["terminationGracePeriodSeconds"], 60);
 
     let container = &template["spec"]["containers"][0];
     let arguments: Vec<&str> =
@@ -249,6 +255,7 @@ async fn the_manifests_fit_together_and_their_configuration_has_no_mistake() {
 #[tokio::test]
 async fn the_compose_file_mounts_what_the_image_reads() {
     let compose = &documents(&file("compose.yml"))[0]["services"]["tokensocket"];
+    assert_eq!(compose["stop_grace_period"], "60s");
     let mounted = compose["volumes"][0].as_str().unwrap();
     let text = file("Dockerfile");
     let read = mounted.split(':').nth(1).unwrap();

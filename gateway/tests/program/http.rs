@@ -7,7 +7,12 @@ use crate::program::Gateway;
 
 /// Sends a request with these headers, each ending in CRLF. The answer as it came.
 pub(crate) async fn request_with(gateway: &Gateway, line: &str, headers: &str) -> Vec<u8> {
-    let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+    request_to(gateway.address(), line, headers).await
+}
+
+/// The same, wherever that is.
+pub(crate) async fn request_to(address: &str, line: &str, headers: &str) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("{line} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();

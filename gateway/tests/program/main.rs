@@ -18,6 +18,8 @@ mod manuals;
 mod program;
 mod reload;
 mod serve;
+#[cfg(feature = "redis")]
+mod several;
 mod sites;
 mod sockets;
 mod storage;

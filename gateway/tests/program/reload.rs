@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
@@ -122,6 +123,107 @@ async fn a_site_whose_server_is_built_anew_keeps_what_it_kept() {
     follower.complains("connected again").await;
     assert_eq!(gateway.run(&[&["pub", "other", "2"], &with[..]].concat()).await.status, 0);
     assert_eq!(follower.ended().await.status, 0);
+}
+
+/// A gateway that keeps things on the disk and ends at a pace which no test waits for.
+struct Paced {
+    folder: TempDir,
+    gateway: Gateway,
+}
+
+const SLOWLY: &str = "drain: 10m\nsites:\n";
+
+impl Paced {
+    async fn start(sites: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("tokensocket.yml"), paced(SLOWLY, sites)).unwrap();
+        let arguments = ["serve", "--config", "tokensocket.yml", "--data", "data", "--listen", "127.0.0.1:0"];
+        let gateway = Gateway::of(Program::start_in(folder.path(), &[], &arguments)).await;
+        Self { folder, gateway }
+    }
+
+    async fn reload(&mut self, sites: &str) {
+        fs::write(self.folder.path().join("tokensocket.yml"), paced(SLOWLY, sites)).unwrap();
+        self.gateway.program.complains("was read again").await;
+    }
+
+    /// So many connections of a site; only the first has its turn within any test.
+    async fn followers(&self, site: &str, count: usize) -> Vec<Program> {
+        let with = format!("token=s{}", if site == "one" { 1 } else { 2 });
+        let mut followers = Vec::new();
+        for _ in 0..count {
+            let mut follower =
+                self.gateway.start_command(&["sub", "news", "--count", "1", "--site", site, "--with", &with]);
+            follower.complains("following news").await;
+            followers.push(follower);
+        }
+        followers
+    }
+}
+
+/// Sites, one level deeper, below what is said of the gateway.
+fn paced(of_the_gateway: &str, sites: &str) -> String {
+    let deeper = sites.lines().map(|line| format!("  {line}"));
+    let lines: Vec<String> = std::iter::once(of_the_gateway.trim_end().to_owned()).chain(deeper).collect();
+    lines.join("\n")
+}
+
+#[tokio::test]
+async fn a_site_that_is_begun_anew_is_not_down_for_as_long_as_a_drain_takes() {
+    let mut served = Paced::start(ONE).await;
+    let followers = served.followers("one", 3).await;
+    served.reload(&format!("{ONE}  deviceTtl: 5s\n")).await;
+    // All of them are back, on the one site that there is.
+    for mut follower in followers {
+        follower.complains("connected again").await;
+        let publish = ["pub", "news", "1", "--site", "one", "--with", "token=s1"];
+        assert_eq!(served.gateway.run(&publish).await.status, 0);
+        assert_eq!(follower.ended().await.status, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_site_that_leaves_at_a_pace_holds_up_no_change_and_may_come_back() {
+    let mut served = Paced::start(&format!("{ONE}{TWO}")).await;
+    let followers = served.followers("two", 3).await;
+    served.reload(ONE).await;
+    served.reload(&ONE.replace("publish: true", "publish: false")).await;
+    // What it keeps is still open: those who are left are told to go at once.
+    served.reload(&format!("{ONE}{TWO}")).await;
+    let answer = request_with(&served.gateway, "GET /two/socket/token?token=s2", "").await;
+    assert!(String::from_utf8(answer).unwrap().contains("token\":"));
+    for mut follower in followers {
+        follower.complains("connected again").await;
+    }
+}
+
+#[tokio::test]
+async fn an_end_sends_clients_away_side_by_side_with_those_of_a_site_that_is_leaving() {
+    let mut served = Paced::start(&format!("{ONE}{TWO}")).await;
+    let mut staying = served.followers("one", 1).await.remove(0);
+    let _leaving = served.followers("two", 3).await;
+    served.reload(ONE).await;
+    served.gateway.program.signal(Signal::SIGTERM);
+    staying.complains("connection lost").await;
+}
+
+#[tokio::test]
+async fn an_end_waits_for_a_site_that_is_leaving() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tokensocket.yml");
+    let pace = "drain: 3s\nsites:\n";
+    fs::write(&file, paced(pace, &format!("{ONE}{TWO}"))).unwrap();
+    let arguments = ["serve", "--config", "tokensocket.yml", "--in-memory", "--listen", "127.0.0.1:0"];
+    let gateway = Gateway::of(Program::start_in(folder.path(), &[], &arguments)).await;
+    let mut served = Paced { folder, gateway };
+    let _leaving = served.followers("two", 3).await;
+    let began = Instant::now();
+    fs::write(&file, paced(pace, ONE)).unwrap();
+    served.gateway.program.complains("was read again").await;
+    served.gateway.program.signal(Signal::SIGTERM);
+    assert_eq!(served.gateway.program.ended().await.status, 0);
+    // The last of three has its turn after two thirds.
+    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -166,3 +166,19 @@ async fn a_clients_mistake_is_no_error_of_ours() {
     let logged = gateway.program.ended().await.err;
     assert!(!logged.contains("ERROR") && !logged.contains("WARN"), "{logged}");
 }
+
+#[tokio::test]
+async fn an_engines_address_that_is_mistyped_is_not_repeated_with_its_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let serve = ["serve", "--listen", "127.0.0.1:0"];
+    for mistyped in ["redis//:54321@host", ":54321@redis://host", "redis://:54321@host:x"] {
+        let given = Program::start_in(folder.path(), &[], &[&serve[..], &["--broker", mistyped]].concat());
+        let set = Program::start_in(folder.path(), &[("BROKER_URL", mistyped)], &serve);
+        for (program, name) in [(given, "--broker"), (set, "BROKER_URL")] {
+            let ended = program.ended().await;
+            assert_eq!(ended.status, 2, "{ended:?}");
+            assert!(ended.err.contains(name) && ended.err.contains("redis://host:6379"), "{ended:?}");
+            assert!(!ended.err.contains("54321") && !ended.out.contains("54321"), "{ended:?}");
+        }
+    }
+}

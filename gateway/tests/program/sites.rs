@@ -69,7 +69,9 @@ async fn a_refusal_says_what_the_gateway_said_and_what_to_do() {
 
 #[tokio::test]
 async fn nobody_there_and_no_gateway_are_told_apart() {
-    for command in [&["sites"][..], &["top"], &["healthcheck"], &["send", "--room", "a", "b"], &["token"]] {
+    for command in
+        [&["sites"][..], &["nodes"], &["top"], &["healthcheck"], &["send", "--room", "a", "b"], &["token"]]
+    {
         let at = |url| run_at(command, url);
         let ended = at("http://127.0.0.1:1").await;
         assert_eq!(ended.status, 3, "{command:?} {ended:?}");
@@ -121,6 +123,31 @@ async fn sites_are_listed_with_what_is_known_of_them() {
     });
     assert_eq!(sites[0], one);
     assert_eq!(sites[1], json!({ "site": "two", "connections": 9 }));
+}
+
+const NODES: &str = r#"{"version":"1.2.3","at":7261000,"sites":[
+    {"site":"one","nodes":{"answered":2,"asked":3},"connections":4218,"node_list":[
+        {"id":"4f1c09aa11","name":"web-2","version":"1.2.3","since":1000,"connections":7,"channels":1,"load":0.5,"draining":true},
+        {"id":"9be2d7c322","name":"web-1","version":"1.2.4","since":61000,"connections":4211,"channels":310,"load":0.126,"here":true}]},
+    {"site":"two","connections":9}]}"#;
+
+#[tokio::test]
+async fn nodes_are_listed_below_each_other_with_how_many_answered() {
+    let stub = Stub::answering(&[(200, NODES)]).await;
+    let ended = stub.run(&["nodes"]).await;
+    let expected = "one: 2 of 3 nodes answered
+  node   id        version     up  load  connections  channels
+* web-1  9be2d7c3  1.2.4       2h  13 %        4,211       310
+  web-2  4f1c09aa  1.2.3    2h 1m  50 %            7         1  draining
+
+two: its nodes are not known
+";
+    assert_eq!((ended.status, ended.out.as_str()), (0, expected), "{ended:?}");
+    let ended = stub.run(&["nodes", "--json"]).await;
+    let sites: Vec<Value> = ended.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(sites[0]["nodes"], json!({ "answered": 2, "asked": 3 }));
+    assert_eq!(sites[0]["node_list"][1]["load"], json!(0.126));
+    assert_eq!(sites[1], json!({ "site": "two", "nodes": null, "node_list": [] }));
 }
 
 #[tokio::test]

@@ -79,14 +79,14 @@ export class Client {
   }
 
   /** Resolves when the namespace has let it in. */
-  async connected() {
-    await waiting(`${this.place} to connect`, this.outcome);
+  async connected(limit) {
+    await waiting(`${this.place} to connect`, this.outcome, limit);
     return this;
   }
 
   /** Resolves with the text of the refusal. Up to 2.x the main namespace may greet before it refuses. */
-  async refused() {
-    const { text } = await waiting(`${this.place} to be refused`, this.refusal);
+  async refused(limit) {
+    const { text } = await waiting(`${this.place} to be refused`, this.refusal, limit);
     const greets = this.legacy && this.socket.nsp === "/";
     if (this.connects > 0 && !greets) throw new Error(`it was let in before it was refused: ${text}`);
     return text;

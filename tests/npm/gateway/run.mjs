@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { GENERATIONS, TRANSPORTS } from "./client.mjs";
 import * as connect from "./scenarios/connect.mjs";
 import * as deliver from "./scenarios/deliver.mjs";
+import * as distance from "./scenarios/distance.mjs";
 import * as everybody from "./scenarios/everybody.mjs";
 import * as heartbeat from "./scenarios/heartbeat.mjs";
 import * as nodes from "./scenarios/nodes.mjs";
@@ -24,7 +25,7 @@ import { World } from "./world.mjs";
 
 const scenarios = { ...connect, ...send, ...deliver, ...queue, ...sites };
 // These want something of whoever starts them, and are run by name only.
-const apart = { ...nodes, ...reload, ...restart, ...everybody, ...heartbeat, ...tokens };
+const apart = { ...distance, ...nodes, ...reload, ...restart, ...everybody, ...heartbeat, ...tokens };
 
 const USAGE = `usage: node run.mjs SCENARIO...|all --gateway URL --site URL [options]
        node run.mjs --list
@@ -34,7 +35,7 @@ const USAGE = `usage: node run.mjs SCENARIO...|all --gateway URL --site URL [opt
   --transports A,B   of ${Object.keys(TRANSPORTS).join(", ")} (default all)
   --skip A,B         report these scenarios as skipped
   --parallel N       runs at once (default 16)
-  --limit S          seconds for one run (default 20)`;
+  --limit S          seconds for one run (default 120)`;
 
 function readArguments() {
   const { values, positionals } = parseArgs({
@@ -47,7 +48,7 @@ function readArguments() {
       transports: { type: "string", default: Object.keys(TRANSPORTS).join() },
       skip: { type: "string", default: "" },
       parallel: { type: "string", default: "16" },
-      limit: { type: "string", default: "20" },
+      limit: { type: "string", default: "120" },
       list: { type: "boolean", default: false },
     },
   });

@@ -57,9 +57,13 @@ impl Gateway {
     }
 
     async fn with(configs: impl IntoIterator<Item = SiteConfig>) -> Self {
+        Self::of(configs.into_iter().map(|config| (server(), config))).await
+    }
+
+    async fn of(served: impl IntoIterator<Item = (Server, SiteConfig)>) -> Self {
         let sites = Sites::default();
-        for config in configs {
-            sites.insert(&Arc::new(Site::of(server(), config).unwrap()));
+        for (server, config) in served {
+            sites.insert(&Arc::new(Site::of(server, config).unwrap()));
         }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,9 +1,19 @@
 //! `POST /send`.
 
+use std::future::pending;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde_json::json;
+use tokensocket_server::{
+    Acknowledge, Appended, Arrival, Arrived, Device, DeviceStore, Entry, Expired, MemoryDeviceStore, Message,
+    QueueLimits, Resync, Server, StoreError, Timestamp, To,
+};
 
 use super::http::Request;
 use super::{Gateway, LIMIT, soon};
+use crate::config::{Secret, SiteConfig};
 
 const TARGET: &str = "/send?site=newsite&apiKey=54321";
 
@@ -225,4 +235,63 @@ async fn reads_no_body_of_whom_it_does_not_know() {
     let answer =
         tokio::time::timeout(LIMIT / 2, request.header("content-length", "1000").send()).await.unwrap();
     assert_eq!(answer.said(), (401, "ApiKey invalid."));
+}
+
+/// A store that takes whatever it is given, and never says so.
+struct Silent(MemoryDeviceStore);
+
+impl DeviceStore for Silent {
+    fn append(&self, _: To, _: Message, _: Timestamp) -> BoxFuture<'static, Result<Appended, StoreError>> {
+        pending().boxed()
+    }
+
+    fn arrive(&self, arrival: Arrival, now: Timestamp) -> BoxFuture<'static, Result<Arrived, StoreError>> {
+        self.0.arrive(arrival, now)
+    }
+
+    fn depart(&self, device: Device, now: Timestamp) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.0.depart(device, now)
+    }
+
+    fn read(
+        &self,
+        device: Device,
+        after: u64,
+        limit: usize,
+        now: Timestamp,
+    ) -> BoxFuture<'static, Result<Vec<Entry>, StoreError>> {
+        self.0.read(device, after, limit, now)
+    }
+
+    fn acknowledge(
+        &self,
+        device: Device,
+        what: Acknowledge,
+        now: Timestamp,
+    ) -> BoxFuture<'static, Result<Option<Resync>, StoreError>> {
+        self.0.acknowledge(device, what, now)
+    }
+
+    fn told(&self, device: Device, numbers: Vec<u64>) -> BoxFuture<'static, Result<(), StoreError>> {
+        self.0.told(device, numbers)
+    }
+
+    fn expire(&self, now: Timestamp) -> BoxFuture<'static, Result<Expired, StoreError>> {
+        self.0.expire(now)
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_kept_or_not_is_told_with_a_time_to_try_again() {
+    let server = Server::builder()
+        .authenticate_anyone()
+        .device_store(Silent(MemoryDeviceStore::new(QueueLimits::default())))
+        .store_timeout(Duration::from_millis(20));
+    let config =
+        SiteConfig { open: false, api_keys: vec![Secret::new("54321")], ..SiteConfig::open("newsite") };
+    let gateway = Gateway::of([(server.build().unwrap(), config)]).await;
+    let body = json!({ "rooms": ["staff"], "event": "e", "args": [] });
+    let answer = gateway.post(TARGET, &body).send().await;
+    assert_eq!(answer.said().0, 504);
+    assert_eq!(answer.header("retry-after"), Some("1"));
 }

@@ -16,6 +16,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
@@ -56,6 +57,8 @@ struct Inner {
     url: ArcSwapOption<String>,
     /// Who else has connections of users; `None`: nobody.
     elsewhere: Option<Elsewhere>,
+    /// Somebody looks for users whose node died.
+    is_looking: AtomicBool,
     /// The connections of each user here.
     connections: Mutex<HashMap<Arc<str>, Connections>>,
     queues: Mutex<Queues>,
@@ -101,40 +104,42 @@ impl Became {
 #[derive(Debug, Clone)]
 struct Update {
     became: Became,
-    url: String,
+    /// `None`: only other nodes are.
+    url: Option<String>,
     body: Value,
     authorization: Option<HeaderValue>,
 }
 
 impl UserStates {
-    /// `elsewhere`: what is known of other nodes' connections. Needs a tokio runtime then.
+    /// `elsewhere`: what is known of other nodes' connections.
     pub(super) fn new(site: &str, client: SiteClient, elsewhere: Option<Elsewhere>) -> Self {
-        let shares = elsewhere.is_some();
-        let states = Self(Arc::new(Inner {
+        Self(Arc::new(Inner {
             site: site.to_owned(),
             client,
             url: ArcSwapOption::empty(),
             elsewhere,
+            is_looking: AtomicBool::new(false),
             connections: Mutex::default(),
             queues: Mutex::default(),
             turns: Semaphore::new(AT_ONCE),
             tasks: TaskTracker::new(),
             ending: CancellationToken::new(),
             hurry: CancellationToken::new(),
-        }));
-        if shares {
-            let inner = Arc::clone(&states.0);
-            states.0.tasks.spawn(async move {
-                let ending = inner.ending.clone();
-                ending.run_until_cancelled(inner.look_for_the_lost()).await;
-            });
-        }
-        states
+        }))
     }
 
-    /// Where the site is told from now on.
+    /// Where the site is told from now on. From the first time on it is told of the users of nodes that die, too, which
+    /// needs a tokio runtime where there are other nodes.
     pub(super) fn tell_at(&self, url: Option<&str>) {
         self.0.url.store(url.map(|url| Arc::new(url.to_owned())));
+        if self.0.elsewhere.is_none() || self.0.is_looking.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let inner = Arc::clone(&self.0);
+        self.0.tasks.spawn(async move {
+            let ending = inner.ending.clone();
+            ending.run_until_cancelled(inner.look_for_the_lost()).await;
+        });
     }
 
     /// A connection of the user has begun.
@@ -174,11 +179,14 @@ impl UserStates {
 impl Inner {
     /// Has the site told of a change, behind what it is still to be told of this user.
     fn note(self: &Arc<Self>, user: &Arc<str>, became: Became, authorization: Option<HeaderValue>) {
-        let Some(url) = self.url.load_full() else { return };
+        let url = self.url.load_full();
+        if url.is_none() && self.elsewhere.is_none() {
+            return;
+        }
         let at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         let update = Update {
             became,
-            url: url.replacen(":id", &utf8_percent_encode(user, IN_PATH).to_string(), 1),
+            url: url.map(|url| url.replacen(":id", &utf8_percent_encode(user, IN_PATH).to_string(), 1)),
             body: json!({ "id": &**user, "user": { became.field(): at } }),
             authorization,
         };
@@ -198,8 +206,11 @@ impl Inner {
     async fn work_off(&self, user: &Arc<str>) {
         loop {
             let Some(update) = self.queues.lock().next(user) else { return };
-            if self.concerns_the_site(user, &update).await {
-                self.tell(&update).await;
+            // Other nodes have to know it, wherever the site is told, or not.
+            if self.concerns_the_site(user, &update).await
+                && let Some(url) = &update.url
+            {
+                self.tell(url, &update).await;
             }
         }
     }
@@ -234,35 +245,25 @@ impl Inner {
         }
     }
 
-    async fn tell(&self, update: &Update) {
+    async fn tell(&self, url: &str, update: &Update) {
         let mut pause = PAUSE;
         for left in (0..TRIES).rev() {
             if self.hurry.is_cancelled() {
-                tracing::warn!(
-                    site = self.site,
-                    url = update.url,
-                    "a user's state was not told: the end has come"
-                );
+                tracing::warn!(site = self.site, url, "a user's state was not told: the end has come");
                 return;
             }
             let outcome = {
                 let Ok(_turn) = self.turns.acquire().await else { return };
-                self.put(update).await
+                self.put(url, update).await
             };
             match outcome {
                 Ok(()) => return,
                 Err(Failed { why, is_final }) if is_final || left == 0 => {
-                    tracing::error!(site = self.site, url = update.url, why, "a user's state was not told");
+                    tracing::error!(site = self.site, url, why, "a user's state was not told");
                     return;
                 }
                 Err(Failed { why, .. }) => {
-                    tracing::debug!(
-                        site = self.site,
-                        url = update.url,
-                        why,
-                        left,
-                        "a user's state was not told yet"
-                    );
+                    tracing::debug!(site = self.site, url, why, left, "a user's state was not told yet");
                 }
             }
             tokio::select! {
@@ -273,11 +274,9 @@ impl Inner {
         }
     }
 
-    async fn put(&self, update: &Update) -> Result<(), Failed> {
-        let mut request = self
-            .client
-            .request(Method::PUT, &update.url)
-            .header(http::header::CONTENT_TYPE, "application/json");
+    async fn put(&self, url: &str, update: &Update) -> Result<(), Failed> {
+        let mut request =
+            self.client.request(Method::PUT, url).header(http::header::CONTENT_TYPE, "application/json");
         if let Some(authorization) = &update.authorization {
             request = request.header(http::header::AUTHORIZATION, authorization);
         }

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     fn update(number: usize) -> Update {
-        Update { became: Became::Connected, url: String::new(), body: json!(number), authorization: None }
+        Update { became: Became::Connected, url: None, body: json!(number), authorization: None }
     }
 
     #[test]

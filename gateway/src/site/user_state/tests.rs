@@ -276,3 +276,39 @@ async fn users_of_a_node_that_was_cut_off_are_told_again_with_their_own_authoriz
     states.settle(PATIENCE).await;
     assert_eq!(told(&stub).len(), 4, "whoever is gone is not told of");
 }
+
+#[tokio::test]
+async fn other_nodes_know_of_users_also_while_the_site_is_told_nothing() {
+    let stub = Stub::start(|_| Answer::new(200, "")).await;
+    let shared = Shared::default();
+    let (states, ann, bob) = (shared.states(&stub), user("ann"), user("bob"));
+    states.came(&ann, None);
+    stub.asked(1).await;
+    states.tell_at(None);
+    states.went(&ann, None);
+    states.came(&bob, None);
+    let here = async || {
+        let members = shared.store.members(&Channel::new("users").unwrap(), None, 10, true).await.unwrap();
+        members.iter().map(|member| member.user.as_deref().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let noted = async {
+        while here().await != ["bob"] {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, noted).await.unwrap();
+    // She is new again, when there is somebody to tell.
+    states.tell_at(Some(&stub.url("/users/:id")));
+    states.came(&ann, None);
+    stub.asked(2).await;
+    states.settle(PATIENCE).await;
+    assert_eq!(told(&stub), ["ann: last_connected"; 2]);
+}
+
+#[tokio::test]
+async fn users_that_were_never_opened_to_anybody_leave_nothing_behind() {
+    let shared = Shared::default();
+    let elsewhere = Elsewhere::new(Box::new(shared.clone())).unwrap();
+    drop(UserStates::new("newsite", SiteClient::new(false).unwrap(), Some(elsewhere)));
+    assert_eq!(Arc::strong_count(&shared.store), 1);
+}
