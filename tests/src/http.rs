@@ -1,5 +1,6 @@
 //! HTTP requests, exactly as a test spells them.
 
+use std::error::Error;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use crate::limit::within;
 
@@ -53,25 +55,30 @@ pub async fn request_with(
     headers: &[(&str, &str)],
     body: impl Into<Bytes>,
 ) -> Answer {
-    within(&format!("an answer to {method} {path}"), async {
-        let stream = TcpStream::connect(address).await.expect("the server accepts");
-        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-        let (mut sender, connection) = handshake.expect("HTTP/1.1");
-        let connection = tokio::spawn(connection);
-        let mut request = Request::builder().method(&method).uri(path).header(HOST, address.to_string());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(Full::new(body.into())).expect("a request");
-        let answer = sender.send_request(request).await.expect("an answer");
-        let (parts, body) = answer.into_parts();
-        let body = body.collect().await.expect("the whole body").to_bytes();
-        connection.abort();
-        Answer {
-            status: parts.status.as_u16(),
-            headers: parts.headers,
-            body: String::from_utf8(body.to_vec()).expect("bodies are text"),
-        }
-    })
-    .await
+    let asking = try_request(address, method.clone(), path, headers, body);
+    within(&format!("an answer to {method} {path}"), asking).await.expect("an answer")
+}
+
+/// The same for a server that may not be there. Waits for as long as it takes.
+pub async fn try_request(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Result<Answer, Box<dyn Error + Send + Sync>> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // It ends with this future, too.
+    let mut connections = JoinSet::new();
+    connections.spawn(connection);
+    let mut request = Request::builder().method(&method).uri(path).header(HOST, address.to_string());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = sender.send_request(request.body(Full::new(body.into()))?).await?;
+    let (parts, body) = answer.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let (status, headers) = (parts.status.as_u16(), parts.headers);
+    Ok(Answer { status, headers, body: String::from_utf8(body.to_vec())? })
 }

@@ -35,6 +35,7 @@ pub mod program;
 pub mod proxy;
 pub mod scenarios;
 pub mod site;
+pub mod slow_link;
 pub mod sockjs;
 pub mod stream;
 pub mod wire;

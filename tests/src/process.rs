@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use crate::limit::until;
@@ -138,8 +139,24 @@ impl Process {
         self.child.as_mut().is_none_or(|child| child.try_wait().expect("its status can be read").is_some())
     }
 
+    /// Stops it in its tracks. Blocks until all its threads stand still: on a busy machine that takes a while.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+        let stopped = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        waitid(Id::Pid(self.id()), stopped).expect("it stops, or has ended");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn unpause(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.pid().try_into().expect("ids are small")), signal).expect("it can be told");
+        kill(self.id(), signal).expect("it can be told");
+    }
+
+    fn id(&self) -> Pid {
+        Pid::from_raw(self.pid().try_into().expect("ids are small"))
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use crate::program::Program;
 
-/// How long all runs may take together.
-const LIMIT: Duration = Duration::from_secs(100);
+/// How long all runs may take together. Each thing that they await has a limit of its own.
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// What became of the runs.
 #[derive(Debug, Default)]

@@ -28,6 +28,7 @@ use crate::node::listen;
 /// What a token orders.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an order of its own, as it stands in a token")]
 pub struct Orders {
     /// The rooms to answer with.
     #[serde(skip_serializing_if = "Vec::is_empty")]

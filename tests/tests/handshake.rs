@@ -143,6 +143,8 @@ async fn cut_while_the_hook_decides() {
     let server = builder()
         .max_connections_per_address(CONNECTIONS)
         .auth_timeout(Some(std::time::Duration::from_millis(200)))
+        // Longer than the test waits: there is nobody to say goodbye to.
+        .close_timeout(std::time::Duration::from_hours(1))
         .on_authenticate(move |_| {
             struct Tells(Arc<Notify>);
             impl Drop for Tells {
@@ -165,9 +167,7 @@ async fn cut_while_the_hook_decides() {
     drop(stream);
     // While the token is redeemed nothing is read; the time limit ends it.
     within("the hook to be dropped", dropped.notified()).await;
-    let start = std::time::Instant::now();
     expect_nothing_left(&node).await;
-    assert!(start.elapsed() < std::time::Duration::from_secs(2), "it lingered for {:?}", start.elapsed());
 }
 
 #[tokio::test]

@@ -86,16 +86,19 @@ async fn the_server_reads_forward_backward_and_page_by_page() {
 
 #[tokio::test]
 async fn history_is_bounded_in_count_bytes_and_age() {
-    let history = History::new(100, Duration::from_millis(300)).bytes(3 * (10 + 64));
-    let node = Node::start(builder().channels("a", ChannelOptions::new().history(history))).await;
+    const SHORT: Duration = Duration::from_millis(100);
+    let small = ChannelOptions::new().history(History::new(100, HOUR).bytes(3 * (10 + 64)));
+    let short = ChannelOptions::new().history(History::new(100, SHORT));
+    let node = Node::start(builder().channels("small", small).channels("short", short)).await;
     for _ in 0..4 {
-        node.server.publish("a", "x".repeat(8)).await.unwrap();
+        node.server.publish("small", "x".repeat(8)).await.unwrap();
+        node.server.publish("short", "x").await.unwrap();
     }
-    let read = async || node.server.history("a", HistoryQuery::default()).await.unwrap();
-    let offsets: Vec<_> = read().await.publications.iter().map(|kept| kept.offset).collect();
+    let read = async |channel| node.server.history(channel, HistoryQuery::default()).await.unwrap();
+    let offsets: Vec<_> = read("small").await.publications.iter().map(|kept| kept.offset).collect();
     assert_eq!(offsets, [2, 3, 4], "three times ten bytes, and what stands around them");
-    tokio::time::sleep(Duration::from_millis(400)).await;
-    let page = read().await;
+    tokio::time::sleep(SHORT + SHORT / 2).await;
+    let page = read("short").await;
     assert!(page.publications.is_empty());
     assert_eq!(page.position.offset, 4);
 }
@@ -219,12 +222,16 @@ async fn the_same_key_is_one_publication() {
 #[tokio::test]
 async fn a_key_is_forgotten_after_its_window() {
     let node = Node::start(keeping(10)).await;
-    let options = |millis| PublishOptions::new().key("k").key_window(Duration::from_millis(millis));
-    let publish = async |millis| node.server.publish_with("news.a", 1, options(millis)).await.unwrap();
-    assert!(!publish(100).await.duplicate);
-    assert!(publish(100).await.duplicate);
-    tokio::time::sleep(Duration::from_millis(150)).await;
-    assert!(!publish(100).await.duplicate);
+    let short = Duration::from_millis(100);
+    let options = |key, window| PublishOptions::new().key(key).key_window(window);
+    let publish =
+        async |key, window| node.server.publish_with("news.a", 1, options(key, window)).await.unwrap();
+    for (key, window) in [("long", HOUR), ("short", short)] {
+        assert!(!publish(key, window).await.duplicate);
+    }
+    tokio::time::sleep(short + short / 2).await;
+    assert!(publish("long", HOUR).await.duplicate);
+    assert!(!publish("short", short).await.duplicate);
     let too_long = PublishOptions::new().key("x".repeat(129));
     let refused = node.server.publish_with("news.a", 1, too_long).await;
     assert!(matches!(refused, Err(PublishError::InvalidKey)), "{refused:?}");

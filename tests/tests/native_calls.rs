@@ -164,7 +164,8 @@ async fn a_call_that_takes_too_long_times_out_and_stops_on_the_server() {
     let (actions, begun, dropped) = stuck();
     let node = Node::start(builder().actions(actions)).await;
     let socket = ready(node.address).await;
-    let outcome = answer(socket.rpc::<Value>("stuck", &()).timeout(Duration::from_millis(50))).await;
+    // Time enough to get there.
+    let outcome = answer(socket.rpc::<Value>("stuck", &()).timeout(Duration::from_millis(500))).await;
     assert!(matches!(outcome, Err(Error::Timeout)), "{outcome:?}");
     within("the action to have begun", begun.notified()).await;
     within("the action to be dropped", dropped.notified()).await;

@@ -6,15 +6,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at what it does not expect")]
 
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{FutureExt, StreamExt, stream};
 use tokensocket_client::{Error, TokenSocket};
 use tokensocket_server::{Actions, Data, RpcError};
-use tokensocket_tests::limit::{until, within};
+use tokensocket_tests::limit::{LIMIT, until};
 use tokensocket_tests::native::{becomes_ready, native};
 use tokensocket_tests::node::{Node, builder};
 use tokensocket_tests::proxy::{Break, Direction, Fault, Proxy, Purpose};
+use tokio::time::timeout;
 
 /// How many clients go through it at once.
 const AT_ONCE: usize = 24;
@@ -31,10 +32,11 @@ async fn server() -> Node {
     Node::start(builder().actions(echo)).await
 }
 
-/// Calls until an answer comes; a call may be lost with its connection.
-async fn is_served(socket: &TokenSocket) {
+/// Calls until an answer comes, which may take so long; a call may be lost with its connection.
+async fn is_served(socket: &TokenSocket, patience: Duration) {
     loop {
-        match within("an answer", socket.rpc::<String>("echo", "hello").into_future()).await {
+        let answer = timeout(patience, socket.rpc::<String>("echo", "hello").into_future());
+        match answer.await.unwrap_or_else(|_| panic!("waited {patience:?} for an answer")) {
             Ok(answer) => {
                 assert_eq!(answer, "hello");
                 return;
@@ -45,16 +47,19 @@ async fn is_served(socket: &TokenSocket) {
     }
 }
 
-/// How many bytes go each way until the first answer, when nothing breaks.
-async fn lengths(node: &Node) -> [usize; 4] {
+/// How many bytes go each way until the first answer, when nothing breaks, and how long it takes.
+async fn lengths(node: &Node) -> ([usize; 4], Duration) {
     let proxy = Proxy::start(node.address).await;
+    let begun = Instant::now();
     let socket = native(proxy.address).connect().unwrap();
-    is_served(&socket).await;
-    FLOWS.map(|(purpose, direction)| {
+    is_served(&socket, LIMIT).await;
+    let took = begun.elapsed();
+    let lengths = FLOWS.map(|(purpose, direction)| {
         let length = proxy.seen(purpose, direction).len();
         assert!(length > 50, "{purpose:?} {direction:?} has only {length} bytes");
         length
-    })
+    });
+    (lengths, took)
 }
 
 /// A client whose first connection breaks so.
@@ -67,17 +72,20 @@ async fn survives(node: &Node, fault: Fault, connect_timeout: Duration) {
         .pong_timeout(connect_timeout / 2)
         .connect()
         .unwrap();
-    is_served(&socket).await;
+    let patience = LIMIT.max(5 * connect_timeout);
+    is_served(&socket, patience).await;
     until("the fault", || proxy.happened() == 1).await;
     // Also when the answer itself came through and the connection broke right behind it.
     becomes_ready(&socket).await;
-    is_served(&socket).await;
+    is_served(&socket, patience).await;
     // Its last handle goes here; to wait for its end would be to wait for an answer of the silent peer.
 }
 
 /// Every fault at every `step`th byte of every flow.
 async fn sweep(node: &Node, step: usize, how: impl Fn(usize) -> Break, connect_timeout: Duration) {
-    let lengths = lengths(node).await;
+    let (lengths, took) = lengths(node).await;
+    // Who is not stalled must get in meanwhile, beside the others and on a machine that has other work.
+    let connect_timeout = connect_timeout.max(2 * u32::try_from(AT_ONCE).unwrap() * took);
     let faults = FLOWS.into_iter().zip(lengths).flat_map(|((purpose, direction), length)| {
         let how = &how;
         let places = (0..=length).step_by(step);

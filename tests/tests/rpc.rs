@@ -211,18 +211,18 @@ async fn answers_overtake_a_slow_one_and_so_do_pings_and_publications() {
 #[tokio::test]
 async fn a_deadline_that_passes_answers_timeout_and_drops_the_action() {
     let gate = Gate::default();
-    let node = start(gate.actions()).await;
-    // Nothing else wakes the connection, so the deadline must: tried on many, since chance may wake one.
+    // Nothing else wakes the connection for as long as the test waits, so the deadline must: tried on many, since
+    // chance may wake one.
+    let silent = builder().auth_timeout(None).heartbeat(Duration::from_hours(1));
+    let node = Node::start(silent.actions(gate.actions())).await;
     for _ in 0..20 {
         let mut client = Client::ready(&node, Framing::Raw).await;
         client.send(json!({ "rpc": "gate", "uuid": "1", "timeout_ms": 5 })).await;
-        let sent = std::time::Instant::now();
         let answer = client.answer("1").await;
         assert_eq!(
             (&answer["error"], &answer["code"]),
             (&json!("the deadline has passed"), &json!("timeout"))
         );
-        assert!(sent.elapsed() < Duration::from_secs(2), "answered after {:?}", sent.elapsed());
         within("the action to be dropped", gate.dropped.notified()).await;
         client.expect_alive().await;
     }

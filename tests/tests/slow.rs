@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use tokensocket_server::{Actions, Close, Data, RawJson, RpcError, ServerBuilder};
@@ -45,38 +45,32 @@ async fn sluggish(node: &Node, framing: Framing) -> Client {
     client
 }
 
-/// Publishes until `enough`, each message only when `reader` has the one before. Returns how many, and the
-/// longest time that one took.
-async fn publish_until(
-    node: &Node,
-    reader: &mut Client,
-    mut enough: impl FnMut(usize) -> bool,
-) -> (usize, Duration) {
+/// Publishes until `enough`, each message only when `reader` has the one before. Returns how many.
+async fn publish_until(node: &Node, reader: &mut Client, mut enough: impl FnMut(usize) -> bool) -> usize {
     let text = "x".repeat(MESSAGE);
-    let mut longest = Duration::ZERO;
     for n in 0..PLENTY {
         if enough(n) {
-            return (n, longest);
+            return n;
         }
-        let start = Instant::now();
-        node.server.publish("c", json!([n, text])).await.unwrap();
+        within("a publication", node.server.publish("c", json!([n, text]))).await.unwrap();
         assert_eq!(reader.next().await["message"][0], n);
-        longest = longest.max(start.elapsed());
     }
-    (PLENTY, longest)
+    PLENTY
 }
 
 #[tokio::test]
 async fn a_subscriber_that_stops_reading_is_disconnected_and_nobody_waits_for_it() {
     for framing in Framing::ALL {
-        let (node, mut ends) = start(builder().close_timeout(Duration::from_millis(200))).await;
+        // Nobody is missed for silence while the test lasts: who waited for a slow one would wait for longer.
+        let builder = builder().heartbeat(Duration::from_hours(1)).close_timeout(Duration::from_millis(200));
+        let (node, mut ends) = start(builder).await;
         let mut slow = sluggish(&node, framing).await;
         slow.subscribe("c").await;
         let mut reader = Client::ready(&node, Framing::Raw).await;
         reader.subscribe("c").await;
 
         let mut end = None;
-        let (published, longest) = publish_until(&node, &mut reader, |_| {
+        let published = publish_until(&node, &mut reader, |_| {
             end = ends.try_recv().ok();
             end.is_some()
         })
@@ -86,7 +80,6 @@ async fn a_subscriber_that_stops_reading_is_disconnected_and_nobody_waits_for_it
             end = within("the disconnect", ends.recv()).await;
         }
         assert_eq!(end.unwrap(), (4409, "Slow consumer".to_owned()));
-        assert!(longest < Duration::from_secs(1), "a reader waited {longest:?}");
         assert_eq!(node.server.sockets().len(), 1);
         reader.expect_alive().await;
     }

@@ -301,6 +301,8 @@ async fn a_token_is_good_once_and_another_ends_the_connection_soon() {
         }
         until("the token to be redeemed", || node.server.sockets().iter().any(Socket::is_authenticated))
             .await;
+        // Before it is refused: the test may hear of that late.
+        let begun = std::time::Instant::now();
         let mut second = Packets::open(node.address, protocol, &query).await;
         if protocol == 4 {
             second.say("40").await;
@@ -308,9 +310,8 @@ async fn a_token_is_good_once_and_another_ends_the_connection_soon() {
         } else {
             assert_eq!(second.text().await, r#"44"INVALID_TOKEN""#);
         }
-        let refused = std::time::Instant::now();
         assert_eq!(second.next().await, Came::End);
-        assert!(refused.elapsed() >= Duration::from_millis(15), "{:?}", refused.elapsed());
+        assert!(begun.elapsed() >= Duration::from_millis(20), "{:?}", begun.elapsed());
         drop(first);
         until("the socket to be gone", || node.server.sockets().is_empty()).await;
     }

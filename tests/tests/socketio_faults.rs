@@ -13,6 +13,8 @@ use tokensocket_server::{Identity, Socket};
 use tokensocket_tests::limit::{until, within};
 use tokensocket_tests::node::builder;
 use tokensocket_tests::packets::{Came, Packets, serve};
+use tokio::net::TcpSocket;
+use tokio::sync::Notify;
 
 async fn ends(client: &mut Packets) {
     while client.next().await != Came::End {}
@@ -20,8 +22,9 @@ async fn ends(client: &mut Packets) {
 
 #[tokio::test]
 async fn ends_the_connection_of_who_breaks_the_protocol() {
-    let (node, _) =
-        serve(builder(), SocketIoOptions::new().max_payload(10_000), NamespaceOptions::new()).await;
+    // Longer than the test waits: it is the client's answer to the close that ends each.
+    let options = SocketIoOptions::new().max_payload(10_000).close_timeout(Duration::from_hours(1));
+    let (node, _) = serve(builder(), options, NamespaceOptions::new()).await;
     for protocol in [3, 4] {
         for bad in [
             "9".to_owned(),
@@ -71,11 +74,9 @@ async fn nonsense_of_all_kinds_harms_nobody_else() {
 
 #[tokio::test]
 async fn silence_ends_a_connection_of_either_protocol() {
-    let options = || {
-        let quick = Duration::from_millis(60);
-        SocketIoOptions::new().ping_interval(quick).ping_timeout(quick)
-    };
-    let (node, _) = serve(builder(), options(), NamespaceOptions::new()).await;
+    let (interval, patience) = (Duration::from_millis(100), Duration::from_millis(500));
+    let options = SocketIoOptions::new().ping_interval(interval).ping_timeout(patience);
+    let (node, _) = serve(builder(), options, NamespaceOptions::new()).await;
     let mut new = Packets::join(node.address, 4, "/n", "token=ann").await;
     for _ in 0..4 {
         assert_eq!(new.text().await, "2");
@@ -84,8 +85,9 @@ async fn silence_ends_a_connection_of_either_protocol() {
     assert_eq!(new.text().await, "2");
     ends(&mut new).await;
     let mut old = Packets::join(node.address, 3, "/n", "token=ann").await;
+    // Longer than it may be silent.
     for _ in 0..4 {
-        tokio::time::sleep(Duration::from_millis(40)).await;
+        tokio::time::sleep(2 * interval).await;
         old.say("2").await;
         assert_eq!(old.text().await, "3");
     }
@@ -95,12 +97,12 @@ async fn silence_ends_a_connection_of_either_protocol() {
 
 #[tokio::test]
 async fn who_joins_nothing_may_not_stay() {
-    let options = SocketIoOptions::new().connect_timeout(Duration::from_millis(50));
+    let options = SocketIoOptions::new().connect_timeout(Duration::from_millis(500));
     let (node, io) = serve(builder(), options, NamespaceOptions::new()).await;
+    let mut stays = Packets::join(node.address, 4, "/n", "token=ann").await;
+    // It came later, so its time ends when the other's is over.
     let mut new = Packets::open(node.address, 4, "").await;
     ends(&mut new).await;
-    let mut stays = Packets::join(node.address, 4, "/n", "token=ann").await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
     stays.still_there("/n").await;
     stays.say("41/n,").await;
     ends(&mut stays).await;
@@ -152,14 +154,17 @@ async fn who_asks_without_reading_is_not_listened_to() {
 #[tokio::test]
 async fn refusals_that_nobody_reads_do_not_pile_up() {
     let (node, io) = serve(builder(), SocketIoOptions::new(), NamespaceOptions::new()).await;
-    let mut client = Packets::open(node.address, 4, "").await;
+    // Its kernel takes little, so that not reading shows soon.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(8 * 1024).unwrap();
+    let mut client = Packets::over(socket.connect(node.address).await.unwrap(), node.address, 4, "").await;
     let name = "n".repeat(200);
     // The server stops reading, so the client cannot go on.
     let mut stopped = false;
     for n in 0..2_000_000_u32 {
         let message = tokio_tungstenite::tungstenite::Message::text(format!("40/{name}{n},"));
         let feeding = client.socket.feed(message);
-        stopped = tokio::time::timeout(Duration::from_millis(300), feeding).await.is_err();
+        stopped = tokio::time::timeout(Duration::from_secs(1), feeding).await.is_err();
         if stopped {
             break;
         }
@@ -229,16 +234,26 @@ async fn what_a_handler_does_not_finish_ends_with_its_socket() {
 
 #[tokio::test]
 async fn the_servers_end_waits_for_what_runs() {
-    let namespace = NamespaceOptions::new().on("soon", |_: Socket, _| async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        json!("done")
+    let gate = Arc::new(Notify::new());
+    let opened = Arc::clone(&gate);
+    let namespace = NamespaceOptions::new().on("soon", move |_: Socket, _| {
+        let gate = Arc::clone(&opened);
+        async move {
+            gate.notified().await;
+            json!("done")
+        }
     });
     let (node, _) = serve(builder(), SocketIoOptions::new(), namespace).await;
+    let mut idle = Packets::join(node.address, 4, "/n", "token=bob").await;
     let mut client = Packets::join(node.address, 4, "/n", "token=ann").await;
     client.say("42/n,1[\"soon\"]").await;
     client.still_there("/n").await;
     let server = node.server.clone();
     let ending = tokio::spawn(async move { server.shutdown().await });
+    // Who has nothing to do goes at once; then the server surely ends.
+    ends(&mut idle).await;
+    assert!(!ending.is_finished());
+    gate.notify_one();
     assert_eq!(client.text().await, "43/n,1[\"done\"]");
     assert_eq!(client.next().await, Came::End);
     within("the end", ending).await.expect("it ends");
@@ -246,7 +261,8 @@ async fn the_servers_end_waits_for_what_runs() {
 
 #[tokio::test]
 async fn ends_the_connection_of_who_says_too_much_of_itself() {
-    let (node, _) = serve(builder(), SocketIoOptions::new(), NamespaceOptions::new()).await;
+    let options = SocketIoOptions::new().close_timeout(Duration::from_hours(1));
+    let (node, _) = serve(builder(), options, NamespaceOptions::new()).await;
     let long = "x".repeat(17_000);
     for (protocol, hello) in
         [(3, format!("40/n?token={long},")), (4, format!("40/n,{{\"token\":\"{long}\"}}"))]
@@ -277,7 +293,8 @@ async fn who_comes_to_a_server_that_ends_is_not_refused_for_good() {
 
 #[tokio::test]
 async fn who_is_not_let_in_for_too_long_is_refused() {
-    let options = SocketIoOptions::new().connect_timeout(Duration::from_millis(50));
+    // Time enough to ask for a namespace.
+    let options = SocketIoOptions::new().connect_timeout(Duration::from_millis(500));
     let (node, io) = serve(builder(), options, NamespaceOptions::new()).await;
     io.namespace("/hangs", NamespaceOptions::new(), &node.server, |_| std::future::pending());
     let mut client = Packets::open(node.address, 4, "").await;

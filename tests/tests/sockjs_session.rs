@@ -151,13 +151,13 @@ async fn a_receiver_that_is_cut_ends_its_session() {
 async fn the_handler_sees_the_end_of_a_receiver_that_was_cut() {
     for receiver in Receiver::ALL {
         let (handler, mut ends) = listens();
-        let services = Services::of(Server::builder().authenticate_anyone().sockjs("/s", handler)).await;
+        // Longer than the test waits: it is the cut that ends the session.
+        let options = SockJsOptions::new().session_timeout(Duration::from_hours(1));
+        let server = Server::builder().authenticate_anyone();
+        let services = Services::of(server.sockjs_with("/s", options, handler)).await;
         let session = services.session("/s");
-        let attached = receiver.open(&session).await;
-        let cut = Instant::now();
-        drop(attached);
-        let end = within("the handler's end", ends.recv()).await.unwrap();
-        assert!(end - cut < Duration::from_secs(2), "{receiver:?} lingered for {:?}", end - cut);
+        drop(receiver.open(&session).await);
+        within(&format!("the handler's end when {receiver:?} is cut"), ends.recv()).await.unwrap();
     }
 }
 
@@ -170,10 +170,11 @@ async fn a_session_that_nobody_fetches_from_ends() {
     let server = Server::builder().authenticate_anyone();
     let services = Services::of(server.sockjs_with("/s", options, handler)).await;
     let session = services.session("/s");
-    assert_eq!(Receiver::Xhr.poll(&session).await, "o");
+    // Before the answer leaves, from which on the timeout runs: the test may have it late.
     let polled = Instant::now();
+    assert_eq!(Receiver::Xhr.poll(&session).await, "o");
     within("the handler's end", ends.recv()).await.unwrap();
-    assert!(polled.elapsed() + Duration::from_millis(20) >= timeout, "{:?}", polled.elapsed());
+    assert!(polled.elapsed() >= timeout, "{:?}", polled.elapsed());
     check_not_found(&mut session.post(r#"["a"]"#).await, "a session that timed out").await;
     assert_eq!(Receiver::Xhr.poll(&session).await, "o");
 }
@@ -223,9 +224,10 @@ async fn heartbeats_come_to_whoever_waits() {
     let services = Services::echo_with(SockJsOptions::new().heartbeat(interval)).await;
     for receiver in Receiver::ALL {
         let session = services.session("/echo");
+        // Before it attaches: the test may hear of that late.
+        let start = Instant::now();
         let mut attached = receiver.attach(&session).await;
         attached.expect("o").await;
-        let start = Instant::now();
         for _ in 0..3 {
             if receiver.polls() {
                 attached.expect_end().await;
@@ -237,8 +239,7 @@ async fn heartbeats_come_to_whoever_waits() {
             }
             attached.expect("h").await;
         }
-        let (least, most) = (interval * 5 / 2, interval * 3 + Duration::from_secs(2));
-        assert!(start.elapsed() > least && start.elapsed() < most, "{receiver:?}: {:?}", start.elapsed());
+        assert!(start.elapsed() >= interval * 3, "{receiver:?}: {:?}", start.elapsed());
     }
 }
 

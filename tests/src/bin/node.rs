@@ -12,11 +12,11 @@
 use std::time::Duration;
 
 use tokensocket_server::{
-    Actions, ChannelOptions, Data, DeliverOptions, Drain, History, RawJson, RpcError, Server, ServerBuilder,
-    To,
+    Actions, ChannelOptions, Data, DeliverOptions, Drain, History, Presence, RawJson, RpcError, Server,
+    ServerBuilder, To,
 };
 use tokensocket_tests::device::builder;
-use tokensocket_tests::nodes::{CHANNELS, CROWD, EVENT, Order, Orders};
+use tokensocket_tests::nodes::{CHANNELS, CROWD, EVENT, Order, Orders, ROOM};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -27,11 +27,12 @@ const SITE: &str = "tests";
 async fn main() {
     tracing_subscriber::fmt().with_ansi(false).with_env_filter(filter()).init();
     let orders: Orders = serde_json::from_str(&std::env::args().nth(1).expect("an argument")).unwrap();
-    let server = with_engine(builder(), &orders.engine).await;
+    let server = with_engine(builder(), &orders).await;
     let history = History::new(1 << 20, Duration::from_hours(1)).bytes(1 << 28);
     let mut server = server
         .outbox(1 << 20, 1 << 30)
         .on_history(async |_, _| Ok(()))
+        .channels(ROOM, ChannelOptions::new().presence(Presence::new()))
         .actions(Actions::new().action("echo", echo).action("deliver", deliver));
     for channel in CHANNELS.into_iter().chain([CROWD]) {
         server = server.channels(channel, ChannelOptions::new().history(history.clone()));
@@ -54,22 +55,25 @@ fn filter() -> tracing_subscriber::EnvFilter {
     tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into())
 }
 
-async fn with_engine(builder: ServerBuilder, url: &str) -> ServerBuilder {
+async fn with_engine(builder: ServerBuilder, orders: &Orders) -> ServerBuilder {
+    let Orders { engine: url, lease, .. } = orders;
     #[cfg(feature = "redis")]
     if url.starts_with("redis") {
         use tokensocket_server::{Redis, RedisOptions};
 
-        let redis = Redis::connect(url, RedisOptions::new()).await.expect("Redis is there");
+        let options = lease.iter().fold(RedisOptions::new(), |options, lease| options.lease(*lease));
+        let redis = Redis::connect(url, options).await.expect("Redis is there");
         return builder.engine(&redis.namespace(SITE).expect("a name"));
     }
     #[cfg(feature = "nats")]
     if url.starts_with("nats") {
         use tokensocket_server::{Nats, NatsOptions};
 
-        let nats = Nats::connect(url, NatsOptions::new()).await.expect("NATS is there");
+        let options = lease.iter().fold(NatsOptions::new(), |options, lease| options.lease(*lease));
+        let nats = Nats::connect(url, options).await.expect("NATS is there");
         return builder.engine(&nats.namespace(SITE));
     }
-    let _ = builder;
+    let _ = (builder, lease);
     panic!("no engine that is built in speaks {url}")
 }
 

@@ -1,7 +1,6 @@
 //! The endpoints that SockJS's own tests want to find.
 
 use std::net::SocketAddr;
-use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -33,7 +32,7 @@ pub async fn go_away(socket: SockJsSocket) {
 
 /// A handler that listens until its session ends, however that is told, and who awaits the end.
 pub fn listens()
--> (impl Fn(SockJsSocket) -> BoxFuture<'static, ()> + Send + Sync, mpsc::UnboundedReceiver<Instant>) {
+-> (impl Fn(SockJsSocket) -> BoxFuture<'static, ()> + Send + Sync, mpsc::UnboundedReceiver<()>) {
     let (ended, ends) = mpsc::unbounded_channel();
     let handler = move |mut socket: SockJsSocket| {
         let end = End(ended.clone());
@@ -47,11 +46,11 @@ pub fn listens()
 }
 
 /// Tells when it is dropped.
-struct End(mpsc::UnboundedSender<Instant>);
+struct End(mpsc::UnboundedSender<()>);
 
 impl Drop for End {
     fn drop(&mut self) {
-        let _ = self.0.send(Instant::now());
+        let _ = self.0.send(());
     }
 }
 

@@ -5,12 +5,16 @@
 //! programs (`tokensocket`), its folder `examples` holds the examples
 //! (`playground`).
 
-use anyhow::{Result, ensure};
+use std::thread::available_parallelism;
+
+use anyhow::{Context, Result, ensure};
 
 use crate::report;
 use crate::test::step::npm;
 use crate::workspace::Workspace;
 
+/// How many tests run at once for each core: most of them mainly wait, for a time limit or another process.
+const AT_ONCE: usize = 2;
 /// The variable that tells tests where the programs are.
 pub(super) const BIN_DIR: &str = "TOKENSOCKET_BIN_DIR";
 
@@ -28,7 +32,9 @@ pub(super) fn run(workspace: &Workspace) -> Result<()> {
     workspace.cargo(&["build", "--bins", "--examples"]).args(everything).run()?;
 
     let tests = if workspace.answers("cargo", &["nextest", "--version"]) {
-        workspace.cargo(&["nextest", "run", "--no-fail-fast"])
+        let cores = available_parallelism().context("this machine does not say how many cores it has")?;
+        let threads = (AT_ONCE * cores.get()).to_string();
+        workspace.cargo(&["nextest", "run", "--no-fail-fast", "--test-threads", &threads])
     } else {
         report::note("cargo-nextest is not installed, cargo test does as well");
         workspace.cargo(&["test", "--no-fail-fast"]).args(["--lib", "--bins", "--tests", "--examples"])
