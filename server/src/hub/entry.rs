@@ -82,6 +82,8 @@ struct Due {
 
 impl Drop for Due {
     fn drop(&mut self) {
+        // Before: what is appended from now on may come too late for this.
+        self.part.due.store(false, Ordering::Release);
         self.part.flush(self.droppable);
     }
 }
@@ -97,13 +99,17 @@ impl Corked for Entry {
         let more = self.more.get().map_or(&[][..], |more| more);
         let Some((here, others)) = more.split_first() else { return self.first.flush(droppable) };
         let in_runtime = Handle::try_current().is_ok();
+        let mut has_spawned = false;
         for part in others {
-            let due = Due { part: Arc::clone(part), droppable };
-            if in_runtime {
+            if !in_runtime || part.is_behind() {
+                part.flush(droppable);
+            } else if !part.due.swap(true, Ordering::AcqRel) {
+                let due = Due { part: Arc::clone(part), droppable };
                 self.tasks.spawn(async move { drop(due) });
+                has_spawned = true;
             }
         }
-        if in_runtime && !others.is_empty() {
+        if has_spawned {
             // A worker keeps what it spawned last for itself, where no other can take it, until it has done
             // with what it does now: let that be nothing.
             self.tasks.spawn(std::future::ready(()));

@@ -4,7 +4,10 @@
 //!
 //! Two locks. *Pending* is held for an append, never for long. *Followers* is held while they are served;
 //! who cannot get it leaves its publication pending, and whoever holds it serves that too. So publishers
-//! do not wait for each other, and every follower sees the same order.
+//! do not wait for each other, and every follower sees the same order. Only where much is pending do they wait:
+//! whoever publishes faster than the followers can be served pays for it.
+
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use indexmap::IndexMap;
@@ -13,12 +16,18 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::format::Format;
 use crate::socket::{Socket, SocketId};
 
+/// Beyond so much, publishers wait until it is served: far below what an outbox holds.
+const MOST_PENDING: usize = 1 << 20;
+const MOST_MESSAGES: usize = 4096;
+
 pub(super) type Followers = IndexMap<SocketId, Socket>;
 
 #[derive(Default)]
 pub(super) struct Part {
     pending: Mutex<Pending>,
     followers: Mutex<Followers>,
+    /// A task is on its way to serve it.
+    pub(super) due: AtomicBool,
 }
 
 #[derive(Default)]
@@ -55,6 +64,10 @@ impl Pending {
 
     pub(super) fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    fn is_much(&self) -> bool {
+        self.messages > MOST_MESSAGES || self.bytes() > MOST_PENDING
     }
 
     /// Takes all that is pending; `None` when nothing is.
@@ -134,9 +147,19 @@ impl Part {
         self.pending.lock().closed = true;
     }
 
-    /// Serves what is pending, unless somebody else is doing so and will serve it too.
+    /// Whether so much is pending that whoever publishes is to see to it himself.
+    pub(super) fn is_behind(&self) -> bool {
+        self.pending.lock().is_much()
+    }
+
+    /// Serves what is pending, unless somebody else is doing so and will serve it too. Waits for him where much is.
     pub(super) fn flush(&self, droppable: bool) {
-        while let Some(followers) = self.followers.try_lock() {
+        loop {
+            let followers = match self.followers.try_lock() {
+                Some(followers) => followers,
+                None if self.is_behind() => self.followers.lock(),
+                None => return,
+            };
             self.serve(&followers, droppable);
             drop(followers);
             if self.pending.lock().messages == 0 {

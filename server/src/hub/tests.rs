@@ -1,6 +1,7 @@
 //! Order and completeness of the fan-out, with many followers and several publishers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use tokensocket_protocol::{Channel, Pattern, RawJson};
@@ -86,6 +87,40 @@ async fn every_follower_of_a_large_channel_sees_the_same_order() {
         assert!(own.is_sorted() && own.len() == 100, "each publisher's own order is kept");
     }
     assert!(sockets[1..].iter().all(|socket| received(socket) == first));
+}
+
+#[test]
+fn publishers_wait_where_followers_are_served_too_slowly() {
+    const PUBLICATIONS: usize = 5000;
+    const LONG: usize = 1024;
+    let hub = Hub::new(TaskTracker::new(), Arc::default());
+    let follower = socket(1, Format::Raw);
+    hub.add(&channel(), &follower, &Access::default(), &MemoryBroker::default());
+    let entry = hub.find(&channel()).unwrap_or_else(|| unreachable!("it is followed"));
+    let (begun, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let publish_all = || {
+        for _ in 0..PUBLICATIONS {
+            begun.fetch_add(1, Ordering::SeqCst);
+            let message = RawJson::new(&"x".repeat(LONG)).unwrap_or_default();
+            hub.publish(&Publication { channel: channel(), message, position: None }, &Access::default());
+            done.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    std::thread::scope(|scope| {
+        let served = entry.first.hold();
+        scope.spawn(publish_all);
+        // It stands still in one that it has begun, or goes on without an end.
+        let mut before = usize::MAX;
+        while before != begun.load(Ordering::SeqCst) || before < 900 {
+            before = begun.load(Ordering::SeqCst);
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert_eq!(done.load(Ordering::SeqCst) + 1, before, "it waits");
+        assert!(entry.first.pending().bytes() <= (1 << 20) + 2 * LONG);
+        entry.first.release(served, false);
+    });
+    assert_eq!(done.load(Ordering::SeqCst), PUBLICATIONS);
+    assert!(!entry.first.is_behind());
 }
 
 #[test]
