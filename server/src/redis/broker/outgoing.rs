@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use ::redis::{Cmd, Value, cmd, from_redis_value};
 use parking_lot::Mutex;
@@ -161,6 +162,10 @@ impl Work for Together {
 
     fn waits(&self) -> bool {
         true
+    }
+
+    fn remembered(&self) -> Option<Duration> {
+        self.taken.iter().filter_map(|waiting| Some(waiting.key.as_ref()?.window)).min()
     }
 
     fn is_admitted(&self) -> bool {

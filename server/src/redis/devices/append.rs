@@ -46,8 +46,8 @@ struct Part {
     /// Its share of what the message is.
     bytes: usize,
     again: Again,
-    /// Something of it was sent twice.
-    is_repeated: Arc<AtomicBool>,
+    /// Something of it was sent, and no answer came.
+    is_doubted: Arc<AtomicBool>,
 }
 
 /// How far a part is.
@@ -127,8 +127,8 @@ impl Append {
                 chunks.push(Vec::new());
             }
             let (devices, head) = (Arc::clone(devices), head.clone());
-            let is_repeated = Arc::default();
-            Part { devices, shard, head, kind, chunks, bytes: share, again, is_repeated }.begin()
+            let is_doubted = Arc::default();
+            Part { devices, shard, head, kind, chunks, bytes: share, again, is_doubted }.begin()
         };
         Ok(Self { parts: parts.into_iter().map(begin).collect::<Result<_, _>>()? })
     }
@@ -202,7 +202,7 @@ impl Part {
         let (run, lasting) = (args.len() - 3, args.len() - 2);
         args.extend(names.iter().map(text));
         let sending = Sending::new(&scripts::APPEND, devices.shards.route(self.shard), args, self.again);
-        sending.run(run).lasting(lasting, &devices.link).noting(&self.is_repeated).send(&devices.link)
+        sending.run(run).lasting(lasting, &devices.link).noting(&self.is_doubted).send(&devices.link)
     }
 
     /// Goes from page to page.
@@ -257,7 +257,7 @@ impl Part {
 
     /// All of it is there.
     fn done(&self) {
-        if self.is_repeated.load(Ordering::Relaxed) {
+        if self.is_doubted.load(Ordering::Relaxed) {
             // What was done by a call whose answer was lost nobody here was told.
             self.devices.missed();
         }

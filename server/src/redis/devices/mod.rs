@@ -396,12 +396,12 @@ impl DeviceStore for RedisDeviceStore {
             flag(is_through),
         ];
         let shard = devices.shards.of(&device.user);
-        let (lane, sending, is_repeated) = match devices.lane(shard) {
+        let (lane, sending, is_doubted) = match devices.lane(shard) {
             Ok(lane) => (lane, Arc::clone(devices), Arc::default()),
             Err(error) => return ready(Err(error)).boxed(),
         };
         let devices = Arc::clone(devices);
-        let noting = Arc::clone(&is_repeated);
+        let noting = Arc::clone(&is_doubted);
         let calling = lane.call(carried(&args), move |_| {
             Sending::new(&scripts::ACKNOWLEDGE, sending.shards.route(shard), args, Again::Safe)
                 .noting(&noting)
@@ -410,7 +410,7 @@ impl DeviceStore for RedisDeviceStore {
         async move {
             match calling.await? {
                 Value::Array(parts) if parts.is_empty() => {
-                    if is_repeated.load(Ordering::Relaxed) {
+                    if is_doubted.load(Ordering::Relaxed) {
                         // What the device is to be told may have been in the answer that was lost.
                         devices.missed();
                     }

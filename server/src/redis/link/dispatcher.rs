@@ -95,7 +95,8 @@ impl Dispatcher {
     pub(super) async fn attempt(&self, items: Vec<Item>) -> Tried {
         let mut groups: Vec<Group> = Vec::new();
         let mut left = Vec::new();
-        for item in items {
+        let now = Instant::now();
+        for item in items.into_iter().filter_map(|item| item.unless_forgotten(now)) {
             let shard = self.topology.shard(item.slot);
             let at = groups.iter().position(|group| group.is_of(shard.as_ref())).unwrap_or_else(|| {
                 groups.push(Group::new(shard));

@@ -19,8 +19,12 @@ pub(super) struct Item {
     pub(super) is_held: bool,
     /// What became of it when it was last tried.
     last: Option<LinkError>,
-    /// When it was first tried.
+    /// When it was first tried, or began to stand behind what is tried again.
     tried: Option<Instant>,
+    /// When it was last sent.
+    sent: Option<Instant>,
+    /// When it was first sent of those times of which no answer came.
+    doubted: Option<Instant>,
     /// Its parts of what may wait.
     shares: Vec<Share>,
 }
@@ -33,11 +37,17 @@ impl Item {
         waits: bool,
         is_held: bool,
     ) -> Self {
-        Self { work, slot, waits, is_held, last: None, tried: None, shares }
+        Self { work, slot, waits, is_held, last: None, tried: None, sent: None, doubted: None, shares }
     }
 
     /// It is tried now.
     pub(super) fn is_tried(&mut self, now: Instant) {
+        self.tried.get_or_insert(now);
+        self.sent = Some(now);
+    }
+
+    /// It stands behind what is tried again, from now on at the latest.
+    pub(super) fn is_held_up(&mut self, now: Instant) {
         self.tried.get_or_insert(now);
     }
 
@@ -55,6 +65,10 @@ impl Item {
     /// It failed, and is to be tried again.
     pub(super) fn fail(&mut self, error: LinkError) {
         if !matches!(self.last, Some(LinkError::Unknown(_))) {
+            if matches!(error, LinkError::Unknown(_)) {
+                self.doubted = self.sent;
+                self.work.doubted();
+            }
             self.last = Some(error);
         }
     }
@@ -65,6 +79,22 @@ impl Item {
             (Err(_), Some(unknown @ LinkError::Unknown(_))) => Err(unknown),
             (outcome, _) => outcome,
         });
+    }
+
+    /// What may have been done so long ago that it would be done twice now ends with that.
+    pub(super) fn unless_forgotten(mut self, now: Instant) -> Option<Self> {
+        let ends =
+            self.doubted.zip(self.work.remembered()).and_then(|(sent, window)| sent.checked_add(window));
+        if ends.is_none_or(|ends| now < ends) {
+            return Some(self);
+        }
+        match self.last.take() {
+            Some(error) => {
+                self.work.done(Err(error));
+                None
+            }
+            None => Some(self),
+        }
     }
 
     /// What was tried for long enough ends with what became of it, unless it waits for its server.
@@ -85,10 +115,13 @@ impl Item {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may stop at what it does not expect")]
 mod tests {
+    use std::time::Duration;
+
     use ::redis::{Cmd, cmd};
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::redis::link::facts::Facts;
     use crate::redis::link::work::{Again, Call};
 
     type Told = oneshot::Receiver<Result<Value, LinkError>>;
@@ -98,6 +131,57 @@ mod tests {
         let command: Cmd = cmd("PING");
         let work = Call { command, bytes: 0, again: Again::Safe, waits: false, told };
         (Item::new(Box::new(work), 0, Vec::new(), false, false), outcome)
+    }
+
+    /// Work that is remembered for ten seconds.
+    struct Remembered(oneshot::Sender<Result<Value, LinkError>>);
+
+    impl Work for Remembered {
+        fn command(&mut self, _: &Facts) -> Cmd {
+            cmd("PING")
+        }
+
+        fn bytes(&self) -> usize {
+            0
+        }
+
+        fn again(&self) -> Again {
+            Again::Safe
+        }
+
+        fn waits(&self) -> bool {
+            true
+        }
+
+        fn remembered(&self) -> Option<Duration> {
+            Some(Duration::from_secs(10))
+        }
+
+        fn done(self: Box<Self>, outcome: Result<Value, LinkError>) {
+            let _ = self.0.send(outcome);
+        }
+    }
+
+    #[test]
+    fn what_may_have_been_done_is_not_sent_again_when_it_is_forgotten() {
+        let (told, outcome_of) = oneshot::channel();
+        let mut item = Item::new(Box::new(Remembered(told)), 0, Vec::new(), true, true);
+        let begun = Instant::now();
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        item.is_tried(begun);
+        item.fail(LinkError::Away("CLUSTERDOWN".to_owned()));
+        let mut item = item.unless_forgotten(after(60)).unwrap();
+        item.is_tried(after(60));
+        item.fail(LinkError::Unknown("no answer".to_owned()));
+        let item = item.unless_late(Some(after(60))).unwrap();
+        let mut item = item.unless_forgotten(after(69)).unwrap();
+        item.is_tried(after(69));
+        item.fail(LinkError::Unknown("no answer again".to_owned()));
+        assert!(
+            item.unless_forgotten(after(70)).is_none(),
+            "it counts from the first that may have been done"
+        );
+        assert_eq!(outcome(outcome_of), Err(LinkError::Unknown("no answer".to_owned())));
     }
 
     fn outcome(mut told: Told) -> Result<Value, LinkError> {

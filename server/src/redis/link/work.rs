@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use ::redis::{Cmd, Value};
 use tokio::sync::oneshot;
@@ -37,6 +38,14 @@ pub(in crate::redis) trait Work: Send {
     fn is_admitted(&self) -> bool {
         false
     }
+
+    /// For how long doing it twice is doing it once; `None`: always.
+    fn remembered(&self) -> Option<Duration> {
+        None
+    }
+
+    /// It was sent, and there is no answer; it may be sent again.
+    fn doubted(&mut self) {}
 
     /// What became of it.
     fn done(self: Box<Self>, outcome: Result<Value, LinkError>);

@@ -1,4 +1,4 @@
-//! A script on its way, which says what is true when it is sent, and whether it was sent twice.
+//! A script on its way, which says what is true when it is sent, and whether an answer to it was lost.
 //!
 //! In: a script and its arguments. Out: its answer.
 
@@ -32,15 +32,15 @@ pub(in crate::redis) struct Sending {
     lasting: Option<(usize, Link)>,
     /// In place of this argument, the server's present run.
     run: Option<usize>,
-    /// Notes that it was sent, and that it was sent twice.
-    sent: (bool, Arc<AtomicBool>),
+    /// Notes that it was sent, and that no answer came.
+    is_doubted: Arc<AtomicBool>,
     told: Option<oneshot::Sender<Result<Value, LinkError>>>,
 }
 
 impl Sending {
     pub(in crate::redis) fn new(script: &'static Script, key: &str, args: Vec<Bytes>, again: Again) -> Self {
-        let sent = (false, Arc::default());
-        Self { script, key: key.to_owned(), args, again, lasting: None, run: None, sent, told: None }
+        let is_doubted = Arc::default();
+        Self { script, key: key.to_owned(), args, again, lasting: None, run: None, is_doubted, told: None }
     }
 
     /// Says in place of this argument whether a restart of Redis loses nothing, as of the server it is sent to.
@@ -55,9 +55,9 @@ impl Sending {
         self
     }
 
-    /// Notes there that it was sent twice.
-    pub(in crate::redis) fn noting(mut self, is_repeated: &Arc<AtomicBool>) -> Self {
-        self.sent.1 = Arc::clone(is_repeated);
+    /// Notes there that it was sent and no answer came, so that it is sent once more.
+    pub(in crate::redis) fn noting(mut self, is_doubted: &Arc<AtomicBool>) -> Self {
+        self.is_doubted = Arc::clone(is_doubted);
         self
     }
 
@@ -74,9 +74,6 @@ impl Sending {
 
 impl Work for Sending {
     fn command(&mut self, facts: &Facts) -> Cmd {
-        if std::mem::replace(&mut self.sent.0, true) {
-            self.sent.1.store(true, Ordering::Relaxed);
-        }
         if let Some((at, link)) = &self.lasting
             && let Some(arg) = self.args.get_mut(*at)
         {
@@ -105,6 +102,10 @@ impl Work for Sending {
 
     fn waits(&self) -> bool {
         false
+    }
+
+    fn doubted(&mut self) {
+        self.is_doubted.store(true, Ordering::Relaxed);
     }
 
     fn done(mut self: Box<Self>, outcome: Result<Value, LinkError>) {
