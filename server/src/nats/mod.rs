@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Presence and queues are no buckets, since one order of all calls is what makes each of their answers the same for
-//! everybody, and a bucket cannot delete on a condition. Histories share streams, since a broker does not know which
+//! everybody. Tokens are no bucket either: a message of a stream is deleted for one caller. Histories share streams, since a broker does not know which
 //! patterns of channels there are.
 //!
 //! In: what [`Broker`] and the stores are asked. Out: the same, shared with every node that is connected to the same

@@ -47,7 +47,7 @@ pub struct NatsTokenStore {
     capacity: usize,
     /// How long the stream is known to keep a message.
     kept: Fresh<Duration>,
-    /// How long this node has asked it to.
+    /// How long this node has asked it to, and it has once.
     needed: parking_lot::Mutex<Duration>,
     making: Mutex<()>,
 }
@@ -159,14 +159,12 @@ impl NatsTokenStore {
         if is_enough() {
             return Ok(());
         }
-        let needed = {
-            let mut needed = self.needed.lock();
-            *needed = needed.max(ttl);
-            *needed
-        };
+        let needed = ttl.max(*self.needed.lock());
         for _ in 0..CHANGES {
             let (verb, config) = match self.asked("INFO", &()).await? {
                 Response::<Info>::Ok(info) if info.config.max_age >= needed => {
+                    // Not before: what it will not keep must not be in the way of what it does.
+                    *self.needed.lock() = needed;
                     self.kept.is_seen(info.config.max_age);
                     return Ok(());
                 }

@@ -10,7 +10,7 @@ use tokensocket_server::{Broker, BrokerError, Gap, Nats, NatsOptions, Outage, Pu
 use tokensocket_tests::engine::{self, NatsWay};
 use tokio::time::timeout;
 
-use crate::node::{LIMIT, Node, channel, kept, number, offset, publish, until};
+use crate::node::{LIMIT, Node, channel, kept, number, offset, publish, until, with_key};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_server_that_is_killed_loses_nothing_that_was_accepted() {
@@ -86,8 +86,12 @@ async fn publications_wait_for_a_server_where_that_is_wished() {
     until("the end of the connection", || !one.is_there()).await;
     let mut waiting = Vec::new();
     for n in 1..=10 {
-        for (name, history) in [("a", Some(kept())), ("plain", None)] {
-            let (one, publish) = (Arc::clone(&one), publish(name, n, history));
+        for (name, history, is_keyed) in [("a", Some(kept()), false), ("plain", None, n % 2 == 0)] {
+            let mut publish = publish(name, n, history);
+            if is_keyed {
+                publish = with_key(publish, &format!("key {n}"));
+            }
+            let one = Arc::clone(&one);
             let (begun, is_begun) = tokio::sync::oneshot::channel();
             waiting.push(tokio::spawn(async move {
                 let mut publishing = one.broker.publish(publish);

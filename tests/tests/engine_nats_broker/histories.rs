@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tokensocket_server::{Broker, Epoch, History, HistoryQuery, Position, Timestamp};
-use tokensocket_tests::engine;
+use tokensocket_server::{Broker, Epoch, History, HistoryQuery, NatsOptions, Position, Timestamp};
+use tokensocket_tests::engine::{self, Fate, NatsWay};
 use tokio::time::timeout;
 
 use crate::node::{LIMIT, Node, channel, kept, publish};
@@ -77,4 +77,17 @@ async fn a_stream_that_another_node_made_smaller_is_made_larger_again() {
         }
     };
     timeout(LIMIT, growing).await.expect("it is found out");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_stream_that_will_not_grow_serves_those_for_whom_it_is_enough() {
+    let server = engine::Nats::start().await;
+    let way = NatsWay::to(server.address).await;
+    let options = NatsOptions::new().timeout(Duration::from_secs(1));
+    let node = Node::with(&format!("nats://{}", way.address), options).await;
+    node.publish("a", 1).await.unwrap();
+    way.plan("$JS.API.STREAM.UPDATE.", Fate::Lost, usize::MAX);
+    let more = History::new(50_000, Duration::from_hours(1));
+    node.broker.publish(publish("b", 1, Some(more))).await.unwrap_err();
+    node.publish("a", 2).await.expect("it is kept as well as before");
 }

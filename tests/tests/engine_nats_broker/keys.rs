@@ -109,6 +109,30 @@ async fn a_key_that_may_be_taken_is_free_for_the_next_try() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_publication_whose_key_could_not_be_taken_has_no_place_any_more() {
+    let server = engine::Nats::start().await;
+    let way = NatsWay::to(server.address).await;
+    let options = NatsOptions::new().timeout(Duration::from_secs(1)).max_pending(2, 1 << 20);
+    let one = Node::with(&format!("nats://{}", way.address), options).await;
+    one.broker.publish(with_key(publish("a", 1, None), "before")).await.unwrap();
+    // Of the first nobody knows whether its key was taken; that of the second was not.
+    way.plan(&format!("{RECORDED}key1"), Fate::Unanswered, 1);
+    let mut publishing = Box::pin(one.broker.publish(with_key(publish("a", 2, None), "key1")));
+    tokio::select! {
+        outcome = &mut publishing => panic!("{outcome:?}"),
+        () = way.happened(1) => way.plan(LOOKED_UP, Fate::Lost, usize::MAX),
+    }
+    let second = one.broker.publish(with_key(publish("a", 3, None), "key2"));
+    for unknown in <[_; 2]>::from(futures_util::join!(publishing, second)) {
+        assert!(matches!(unknown, Err(BrokerError::Store(StoreError::Timeout))), "{unknown:?}");
+    }
+    let (first, second) =
+        (one.broker.publish(publish("a", 4, None)), one.broker.publish(publish("a", 5, None)));
+    let (first, second) = futures_util::join!(first, second);
+    assert!(first.is_ok() && second.is_ok(), "what has no key has room: {first:?} {second:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_publication_that_nobody_may_have_got_is_not_called_a_duplicate() {
     let server = engine::Nats::start().await;
     let way = NatsWay::to(server.address).await;

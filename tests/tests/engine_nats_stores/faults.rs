@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokensocket_server::{
     Acknowledge, Change, Channel, DeviceStore, Nats, NatsOptions, NatsPresenceStore, NatsReplicaOptions,
-    PresenceStore, QueueLimits, Queued, ResyncReason, StoreError, Timestamp, To,
+    Outage, PresenceStore, QueueLimits, Queued, ResyncReason, StoreError, Timestamp, To,
 };
 use tokensocket_tests::engine::{self, Fate, NatsWay};
 use tokensocket_tests::limit::{until, within};
@@ -153,6 +153,27 @@ async fn a_full_server_refuses_and_goes_on() {
         2,
         "both are connected"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_server_keeps_nobody_waiting_where_calls_are_held() {
+    let server = engine::Nats::with(engine::Settings::new().storage(32 << 20)).await;
+    let way = NatsWay::to(server.address).await;
+    let held = NatsOptions::new().outage(Outage::Buffer { messages: 100, bytes: 1 << 20 });
+    let nats = Nats::connect(&format!("nats://{}", way.address), held).await.unwrap().namespace("site");
+    let one = Node::at(&nats, QueueLimits::default(), NatsReplicaOptions::new());
+    one.arrive("ann", "phone").await;
+    one.append(To::user("ann"), 1).await.unwrap();
+    server.fill().await;
+    // Nobody knows what became of it: it is sent again, and refused.
+    way.plan("ts.site.r.devices.log", Fate::Lost, 1);
+    let text = "x".repeat(100_000);
+    let unknown = tokio::time::timeout(BACK, one.append(To::user("bob"), &text)).await;
+    assert_eq!(unknown.expect("an end").unwrap_err(), StoreError::Timeout);
+    let behind = tokio::time::timeout(BACK, one.append(To::user("bob"), &text)).await;
+    assert_eq!(behind.expect("an end, too").unwrap_err(), StoreError::Timeout);
+    server.empty().await;
+    eventually("room", async || one.append(To::user("ann"), 2).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,6 +20,7 @@ use async_nats::jetstream::ErrorCode;
 use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use tokensocket_protocol::{Channel, Position};
+use tokio::sync::Semaphore;
 
 use super::frame::{EntryKey, KeyRecord};
 use super::stream::{Span, Stored, Stream, Which};
@@ -33,6 +34,10 @@ const LEAST: Duration = Duration::from_mins(15);
 
 /// How long to wait before JetStream is asked again, at first and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(200));
+/// The same of what is done for a key behind its publication.
+const LATER: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+/// For so many keys at once something is tried again behind their publications. Those beyond stay as they are.
+const AT_ONCE: usize = 1024;
 /// How often the records are counted, at most.
 const COUNT: Duration = Duration::from_secs(1);
 
@@ -48,6 +53,14 @@ enum Attempt {
     Raced,
 }
 
+/// Why a key was not taken.
+#[derive(Debug)]
+pub(super) struct NotTaken {
+    pub(super) error: LinkError,
+    /// It may be its owner's all the same, or become so yet.
+    pub(super) may_stand: bool,
+}
+
 /// The keys of all channels of a namespace.
 #[derive(Debug)]
 pub(super) struct Keys {
@@ -56,12 +69,15 @@ pub(super) struct Keys {
     stream: Stream,
     /// How many records there were when they were counted last, and how many came from here since.
     used: Mutex<Option<(u64, Instant)>>,
+    /// What is tried again behind publications.
+    later: Semaphore,
 }
 
 impl Keys {
     pub(super) fn new(link: &Arc<Link>, names: &Names) -> Self {
         let stream = Stream::keys(names.stream("keys"), &names.subject("k"), link);
-        Self { link: Arc::clone(link), names: names.clone(), stream, used: Mutex::new(None) }
+        let (link, names) = (Arc::clone(link), names.clone());
+        Self { link, names, stream, used: Mutex::new(None), later: Semaphore::new(AT_ONCE) }
     }
 
     fn subject(&self, channel: &Channel, key: &str) -> String {
@@ -139,29 +155,40 @@ impl Keys {
     }
 
     /// Takes a key for a publication of `owner` that is not kept, unless it was published with it: `false`. While somebody
-    /// else is about to publish it, waits for what becomes of that.
+    /// else is about to publish it, waits for what becomes of that. While NATS is away it waits for it, if it `waits`.
     pub(super) async fn take(
         &self,
         channel: &Channel,
         key: &EntryKey,
         now: Timestamp,
         owner: u64,
-    ) -> Result<bool, LinkError> {
+        waits: bool,
+    ) -> Result<bool, NotTaken> {
         let record = KeyRecord { end: key.end, owner, position: None };
-        let until = Instant::now() + self.link.options.timeout;
-        let mut pause = AGAIN.0;
+        let timeout = self.link.options.timeout;
+        let mut until = Instant::now() + timeout;
+        let (mut pause, mut may_stand) = (AGAIN.0, false);
         loop {
-            match self.try_to_take(channel, key, &record, now).await {
+            let error = match self.try_to_take(channel, key, &record, now, &mut may_stand).await {
                 Ok(Attempt::Taken) => return Ok(true),
                 Ok(Attempt::Duplicate) => return Ok(false),
                 Ok(Attempt::Raced) => continue,
-                Ok(Attempt::Others) if Instant::now() < until => {}
-                Ok(Attempt::Others) => return Err(LinkError::Unknown),
-                // It may be this one's by now, which its owner says.
-                Err(error) if error.passes() && error != LinkError::Away && Instant::now() < until => {
-                    self.stream.forget();
+                Ok(Attempt::Others) => LinkError::Unknown,
+                Err(LinkError::Away) if waits => {
+                    self.link.returned().await;
+                    until = Instant::now() + timeout;
+                    LinkError::Nobody
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // It may be this one's by now, which its owner says.
+                    if error.passes() {
+                        self.stream.forget();
+                    }
+                    error
+                }
+            };
+            if !error.passes() || error == LinkError::Away || Instant::now() >= until {
+                return Err(NotTaken { error, may_stand });
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(AGAIN.1);
@@ -174,6 +201,7 @@ impl Keys {
         key: &EntryKey,
         record: &KeyRecord,
         now: Timestamp,
+        may_stand: &mut bool,
     ) -> Result<Attempt, LinkError> {
         self.ensure(now.until(key.end)).await?;
         let subject = self.subject(channel, &key.text);
@@ -188,56 +216,84 @@ impl Keys {
         match self.stream.append(&self.link, &subject, Some(sequence), record.encode()).await {
             Ok(at) if self.link.is_strict() || at == sequence + 1 => Ok(Attempt::Taken),
             // Two may have been let through: the record that is there now says whose it is.
-            Ok(_) => Ok(Attempt::Raced),
+            Ok(_) => {
+                *may_stand = true;
+                Ok(Attempt::Raced)
+            }
             Err(error) if error.is(ErrorCode::STREAM_WRONG_LAST_SEQUENCE) => Ok(Attempt::Raced),
-            Err(error) => Err(error),
+            Err(error) => {
+                *may_stand |= matches!(error, LinkError::Unknown | LinkError::Answer(_));
+                Err(error)
+            }
         }
     }
 
-    /// Notes that what was to be published with a key that was taken is published.
-    pub(super) async fn note(&self, channel: &Channel, key: &EntryKey) {
+    /// Notes that what was to be published with a key that was taken is published. One try.
+    pub(super) async fn note(&self, channel: &Channel, key: &EntryKey) -> Result<(), LinkError> {
         let record = KeyRecord { end: key.end, owner: NOBODY, position: None };
-        self.write(channel, key, &record).await;
-    }
-
-    /// Gives back a key whose publication was not published after all.
-    pub(super) async fn give_back(&self, channel: &Channel, key: &EntryKey) {
-        let record = KeyRecord { end: Timestamp(0), owner: NOBODY, position: None };
-        self.write(channel, key, &record).await;
-    }
-
-    /// Writes a record of a key that is this node's.
-    async fn write(&self, channel: &Channel, key: &EntryKey, record: &KeyRecord) {
         let subject = self.subject(channel, &key.text);
-        while let Err(error) = self.stream.append(&self.link, &subject, None, record.encode()).await {
-            if !error.passes() || key.end <= Timestamp::now() {
-                tracing::debug!(%channel, %error, "a key stays taken");
-                return;
-            }
-            self.link.returned().await;
-            tokio::time::sleep(AGAIN.1).await;
-        }
+        self.stream.append(&self.link, &subject, None, record.encode()).await.map(drop)
     }
 
-    /// Gives back a key that `owner` may have taken without being told, until that is known for sure or the key is over.
-    pub(super) async fn release(&self, channel: &Channel, key: &EntryKey, owner: u64) {
-        let subject = self.subject(channel, &key.text);
-        let free = KeyRecord { end: Timestamp(0), owner: NOBODY, position: None };
-        let mut looks = 0;
-        // What was sent may be under way still when it is looked at first.
-        while looks < 2 && key.end > Timestamp::now() {
-            self.link.returned().await;
-            match self.find(&subject).await {
-                Ok((sequence, Some(found))) if found.owner == owner => {
-                    // Looked at again in any case.
-                    let _ = self.stream.append(&self.link, &subject, Some(sequence), free.encode()).await;
-                    looks = 0;
+    /// Notes it after a try that failed for this reason, until it is noted or the key is over.
+    pub(super) async fn note_later(&self, channel: &Channel, key: &EntryKey, mut error: LinkError) {
+        let noting = async {
+            let mut pause = LATER.0;
+            while error.passes() {
+                self.wait(&mut pause).await;
+                match self.note(channel, key).await {
+                    Ok(()) => return,
+                    Err(again) => error = again,
                 }
-                Ok(_) => looks += 1,
-                Err(_) => {}
             }
-            tokio::time::sleep(AGAIN.1).await;
-        }
+            tracing::debug!(%channel, %error, "a key stays taken");
+        };
+        self.later(channel, key, noting).await;
+    }
+
+    /// Gives back a key that `owner` has taken, or may have without being told, and whose publication was not published:
+    /// until that is known for sure or the key is over.
+    pub(super) async fn release(&self, channel: &Channel, key: &EntryKey, owner: u64) {
+        let releasing = async {
+            let subject = self.subject(channel, &key.text);
+            let free = KeyRecord { end: Timestamp(0), owner: NOBODY, position: None };
+            let (mut looks, mut pause) = (0, LATER.0);
+            // What was sent may be under way still when it is looked at first.
+            loop {
+                match self.find(&subject).await {
+                    Ok((sequence, Some(found))) if found.owner == owner => {
+                        // Looked at again in any case.
+                        match self.stream.append(&self.link, &subject, Some(sequence), free.encode()).await {
+                            Ok(_) => (looks, pause) = (0, LATER.0),
+                            Err(_) => looks = 0,
+                        }
+                    }
+                    Ok(_) if looks == 1 => return,
+                    Ok(_) => (looks, pause) = (1, LATER.0),
+                    Err(_) => {}
+                }
+                self.wait(&mut pause).await;
+            }
+        };
+        self.later(channel, key, releasing).await;
+    }
+
+    /// Does this, until the key is over, unless too much of the like is done already.
+    async fn later(&self, channel: &Channel, key: &EntryKey, work: impl Future<Output = ()>) {
+        let Ok(_permit) = self.later.try_acquire() else {
+            tracing::debug!(%channel, "a key stays taken");
+            return;
+        };
+        let left = Timestamp::now().until(key.end);
+        // What is not done by then need not be done.
+        let _ = tokio::time::timeout(left, work).await;
+    }
+
+    /// Waits before another try, longer each time, and for NATS.
+    async fn wait(&self, pause: &mut Duration) {
+        self.link.returned().await;
+        tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
+        *pause = (*pause * 2).min(LATER.1);
     }
 }
 

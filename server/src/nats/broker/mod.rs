@@ -16,6 +16,7 @@ mod frame;
 mod histories;
 mod keys;
 mod leaders;
+mod once;
 mod order;
 mod outbox;
 mod pending;
@@ -47,6 +48,7 @@ use following::{Following, Topic};
 use frame::{AROUND_BATCH, Entry, EntryKey, ToNodes};
 use histories::{Histories, Reading, Waiting};
 use keys::Keys;
+use once::Once;
 use outbox::{Outbox, Said};
 use pending::{Pending, Place};
 use receiver::Receiver;
@@ -201,60 +203,21 @@ impl Shared {
             Ok(place) => place,
             Err(error) => return ready(Err(error)).boxed(),
         };
-        // Not to be left half done by a caller who gives up.
         let (told, outcome) = oneshot::channel();
-        let all = Arc::downgrade(self);
-        self.spawn(async move {
-            let Some(all) = all.upgrade() else { return };
-            all.publish_once(channel, said, place, &entry_key(&key, at), at, told).await;
-        });
-        outcome.map(|outcome| outcome.unwrap_or(Err(LinkError::Unknown.into()))).boxed()
-    }
-
-    /// Publishes what is not kept, if nobody has with this key. In its place until it is noted what became of the key.
-    async fn publish_once(
-        &self,
-        channel: Channel,
-        said: Said,
-        place: Place,
-        key: &EntryKey,
-        at: Timestamp,
-        told: oneshot::Sender<Result<Published, BrokerError>>,
-    ) {
-        // Never that of a record that is nobody's.
-        let owner = rand::random::<u64>().max(1);
-        let refused = match self.keys.have_room(1).await {
-            Ok(true) => None,
-            Ok(false) => Some(NO_ROOM_FOR_KEYS),
-            Err(error) => Some(error.into()),
+        let once = Once {
+            broker: Arc::downgrade(self),
+            link: Arc::clone(&self.link),
+            keys: Arc::clone(&self.keys),
+            outbox: Arc::clone(&self.outbox),
+            subject: self.live(&channel),
+            key: entry_key(&key, at),
+            channel,
+            at,
+            waits: self.pending.waits(),
         };
-        if let Some(error) = refused {
-            let _ = told.send(Err(error));
-            return;
-        }
-        match self.keys.take(&channel, key, at, owner).await {
-            Ok(true) => {}
-            Ok(false) => {
-                let _ = told.send(Ok(Published { position: None, duplicate: true }));
-                return;
-            }
-            Err(error) => {
-                let _ = told.send(Err(error.into()));
-                // Nothing was published, so whoever tries again is to be let through.
-                self.keys.release(&channel, key, owner).await;
-                return;
-            }
-        }
-        let outcome = self.say_from(place, self.live(&channel), said).await;
-        let is_known = !matches!(&outcome, Err(BrokerError::Store(StoreError::Timeout)));
-        let is_published = outcome.is_ok();
-        let _ = told.send(outcome.map(|()| Published::default()));
-        // What may be published stays as it is: whoever tries again is told that it is not known.
-        if is_published {
-            self.keys.note(&channel, key).await;
-        } else if is_known {
-            self.keys.give_back(&channel, key).await;
-        }
+        // Not to be left half done by a caller who gives up.
+        self.spawn(once.publish(said, place, told));
+        outcome.map(|outcome| outcome.unwrap_or(Err(LinkError::Unknown.into()))).boxed()
     }
 
     /// A publication that is kept.

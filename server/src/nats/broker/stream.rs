@@ -38,7 +38,7 @@ pub(super) struct Stream {
     config: Config,
     /// How much it is known to keep.
     known: Fresh<Span>,
-    /// How much this node has asked it to keep.
+    /// How much this node has asked it to keep, and it has once.
     needed: Mutex<Option<Span>>,
     making: tokio::sync::Mutex<()>,
 }
@@ -172,12 +172,7 @@ impl Stream {
         if is_enough() {
             return Ok(());
         }
-        let needed = {
-            let mut needed = self.needed.lock();
-            let all = needed.map_or(span, |needed| needed.and(&span));
-            *needed = Some(all);
-            all
-        };
+        let needed = self.needed.lock().map_or(span, |needed| needed.and(&span));
         let jetstream = link.jetstream()?;
         for _ in 0..CHANGES {
             let info: Response<jetstream::stream::Info> = self.api(link, jetstream, "INFO", &()).await?;
@@ -185,6 +180,8 @@ impl Stream {
                 Response::Ok(info) => {
                     let keeps = keeps(&info.config);
                     if keeps.covers(&needed) {
+                        // Not before: what it will not keep must not be in the way of what it does.
+                        *self.needed.lock() = Some(needed);
                         self.known.is_seen(keeps);
                         return Ok(());
                     }

@@ -93,6 +93,8 @@ pub(super) struct Line<M: Machine> {
     pub(super) sent: VecDeque<Sent<M>>,
     calls: usize,
     bytes: usize,
+    /// The stream would not have a frame that it may have: nothing behind it is sent before it is known.
+    is_stuck: bool,
 }
 
 impl<M: Machine> Line<M> {
@@ -108,7 +110,13 @@ impl<M: Machine> Line<M> {
             sent: VecDeque::new(),
             calls: 0,
             bytes: 0,
+            is_stuck: false,
         }
+    }
+
+    /// Whether it is not to be known soon what becomes of what is in line, though the stream answers.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.is_stuck
     }
 
     /// How many wait, be it in line or for what was sent.
@@ -168,7 +176,7 @@ impl<M: Machine> Line<M> {
 
     /// The next batch as it is to be sent, if `most` are not under way already.
     pub(super) fn next(&mut self, most: usize) -> Option<Bytes> {
-        if self.sent.len() >= most {
+        if self.sent.len() >= most || self.is_stuck {
             return None;
         }
         let batch = match self.full.pop_front() {
@@ -204,6 +212,7 @@ impl<M: Machine> Line<M> {
             _ => return VecDeque::new(),
         }
         let Some(sent) = self.sent.pop_front() else { return VecDeque::new() };
+        self.is_stuck = false;
         self.count_out(&sent.batch);
         sent.batch.waiting
     }
@@ -212,6 +221,7 @@ impl<M: Machine> Line<M> {
     pub(super) fn passed(&mut self, taken: u64) -> Vec<Waiting<M>> {
         let mut waiting = Vec::new();
         while let Some(sent) = self.sent.pop_front_if(|sent| sent.number <= taken) {
+            self.is_stuck = false;
             self.count_out(&sent.batch);
             waiting.extend(sent.batch.waiting);
         }
@@ -249,6 +259,7 @@ impl<M: Machine> Line<M> {
     /// holds nothing but what it asserts by that.
     pub(super) fn begin_again(&mut self, here: Instance, first: Vec<Vec<u8>>) {
         (self.here, self.known, self.succeeds, self.next) = (here, None, None, 1);
+        self.is_stuck = false;
         for sent in std::mem::take(&mut self.sent).into_iter().rev() {
             self.full.push_front(sent.batch);
         }
@@ -272,12 +283,13 @@ impl<M: Machine> Line<M> {
     }
 
     /// Notes that the stream would not have a frame. What asserts what this holds is sent until it has it; and of one that
-    /// was sent twice the other may stand in the stream.
+    /// was sent twice the other may stand in the stream: with such a one the line is stuck.
     pub(super) fn refuse(&mut self, number: u64, error: StoreError) {
         let asserted = self.asserted;
-        let sent = self.sent.iter_mut().find(|sent| sent.number == number && sent.number > asserted);
-        if let Some(sent) = sent.filter(|sent| sent.times == 1) {
-            sent.refused = Some(error);
+        match self.sent.iter_mut().find(|sent| sent.number == number) {
+            Some(sent) if number > asserted && sent.times == 1 => sent.refused = Some(error),
+            Some(_) => self.is_stuck = true,
+            None => {}
         }
     }
 

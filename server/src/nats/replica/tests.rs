@@ -259,3 +259,39 @@ fn whoever_has_no_patience_is_told_and_it_is_done_all_the_same() {
     assert_eq!(node.ledger.machine.done, [(1000, 1), (1000, 2)]);
     assert_eq!((node.line.calls(), node.line.bytes(), node.line.is_empty()), (0, 0, true));
 }
+
+#[test]
+fn whoever_waits_for_what_the_log_may_have_and_refuses_is_told() {
+    let mut node = Node::new(1);
+    node.call();
+    let first = node.line.next(8).unwrap();
+    // It is not known what became of it; sent again, it is refused, and what is behind it is not sent.
+    assert_eq!(node.line.again().len(), 1);
+    node.call();
+    let second = node.line.next(8).unwrap();
+    assert!(!node.line.is_stuck());
+    node.line.refuse(1, StoreError::DiskFull);
+    node.line.refuse(2, StoreError::DiskFull);
+    node.drop_refused();
+    node.call();
+    assert!(node.line.is_stuck() && node.line.next(8).is_none());
+    for waiting in node.line.give_up(false) {
+        waiting.fail(&StoreError::Timeout);
+    }
+    assert_eq!(*node.told.lock(), [1, 2, 3].map(|number| (number, Err(StoreError::Timeout))));
+    // There is room again: all goes on, but for what the log refused for certain.
+    drop(second);
+    let mut log = vec![first];
+    node.hear(&log);
+    assert!(!node.line.is_stuck());
+    node.drop_refused();
+    node.call();
+    while let Some(next) = node.line.next(8) {
+        log.push(next);
+    }
+    node.hear(&log);
+    let done: Vec<u32> = node.ledger.machine.done.iter().map(|(_, number)| *number).collect();
+    assert_eq!(done, [1, 3, 4]);
+    assert_eq!(node.told.lock().last(), Some(&(4, Ok(3))));
+    assert!(node.line.is_empty());
+}

@@ -17,6 +17,7 @@ impl<M: Machine> Driver<M> {
     /// Does what the time asks for.
     pub(super) fn tick(&mut self) {
         self.drop_refused();
+        self.give_up_stuck();
         let options = &self.shared.options;
         let silent = self.sent.elapsed();
         let mut state = self.shared.state.lock();

@@ -155,6 +155,18 @@ impl<M: Machine> Driver<M> {
         }
     }
 
+    /// The same where NATS is there and will not have what waits, so that nobody knows when it will: calls are held for a
+    /// NATS that is away, and for nothing else.
+    fn give_up_stuck(&self) {
+        let given_up = {
+            let line = &mut self.shared.state.lock().line;
+            if line.is_stuck() { line.give_up(false) } else { Vec::new() }
+        };
+        for waiting in given_up {
+            waiting.fail(&StoreError::Timeout);
+        }
+    }
+
     /// Says that this instance is over, and lets go whoever waits.
     async fn finish(mut self) {
         let (last, waiting) = {

@@ -70,6 +70,7 @@ impl<M: Machine> Driver<M> {
                 state.line.refuse(number, refusal.into());
             }
         }
+        self.give_up_stuck();
         self.drop_refused();
         Ok(())
     }
