@@ -11,6 +11,7 @@ use tokensocket_server::socketio::{SocketIo, SocketIoOptions};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
@@ -24,6 +25,9 @@ use crate::{activation, api};
 
 /// How long a request that is only half sent may hold up the end.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
+/// How long those may that wait for an engine: servers tell them that the outcome is not known when the `store_timeout`, 5 s
+/// where nobody says otherwise, has passed.
+const LAST_OUTCOMES: Duration = Duration::from_secs(6);
 /// Below where things are kept: a folder for each site.
 const SITES: &str = "sites";
 
@@ -42,6 +46,8 @@ pub(crate) struct Serving {
     pub(crate) first: Option<BoxedFilter<(Response,)>>,
     readiness: Readiness,
     drain: Drain,
+    /// The requests that may be worked at for as long as an engine is away.
+    waiting: TaskTracker,
 }
 
 /// Some sites cannot be served.
@@ -58,7 +64,7 @@ impl Serving {
         let io = SocketIo::new(options);
         let keeper = Keeper::new(io.clone(), place, drain);
         let readiness = Readiness::new(keeper.engine().cloned());
-        Self { keeper: Arc::new(keeper), io, first: None, readiness, drain }
+        Self { keeper: Arc::new(keeper), io, first: None, readiness, drain, waiting: TaskTracker::new() }
     }
 
     /// The sites that are configured. `place`: where they keep things, a folder for all of them.
@@ -113,8 +119,9 @@ impl Serving {
             () = signals.next() => return Err(Hurried),
         }
         stop.cancel();
-        if timeout(LAST_REQUESTS, http).await.is_err() {
-            tracing::debug!("a request was still coming in");
+        tokio::select! {
+            () = last_answers(&self.waiting, http) => {}
+            () = signals.next() => return Err(Hurried),
         }
         tracing::info!("ended");
         Ok(())
@@ -127,7 +134,7 @@ impl Serving {
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
         let sites = self.keeper.sites();
-        let api = api::routes(sites, self.keeper.engine());
+        let api = api::routes(sites, self.keeper.engine(), &self.waiting);
         let others = api.or(pages::routes(self.readiness.clone())).unify_replies();
         let others = match self.first.clone() {
             Some(first) => first.or(others).unify().boxed(),
@@ -148,6 +155,17 @@ impl Serving {
     }
 }
 
+/// Waits until `http` has answered its last requests, but not long for one that is only half sent.
+async fn last_answers(waiting: &TaskTracker, http: impl Future) {
+    waiting.close();
+    if timeout(LAST_OUTCOMES, waiting.wait()).await.is_err() {
+        tracing::warn!(requests = waiting.len(), "not answered: what became of them is not known");
+    }
+    if timeout(LAST_REQUESTS, http).await.is_err() {
+        tracing::debug!("a request was still coming in");
+    }
+}
+
 /// Two filters that answer become one.
 trait UnifyReplies {
     fn unify_replies(self) -> BoxedFilter<(Response,)>;
@@ -161,5 +179,32 @@ where
 {
     fn unify_replies(self) -> BoxedFilter<(Response,)> {
         self.map(|reply: R| reply.into_response()).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_those_that_wait_for_an_engine_hold_up_the_end() {
+        let waiting = TaskTracker::new();
+        let begun = Instant::now();
+        last_answers(&waiting, pending::<()>()).await;
+        assert_eq!(begun.elapsed(), LAST_REQUESTS);
+
+        // As long as a server waits that has nothing else to say.
+        let answered = waiting.track_future(sleep(Duration::from_secs(5)));
+        let begun = Instant::now();
+        let http = tokio::spawn(answered);
+        last_answers(&waiting, http).await;
+        assert!((5..6).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+
+        let _never = waiting.token();
+        let begun = Instant::now();
+        last_answers(&waiting, pending::<()>()).await;
+        assert_eq!(begun.elapsed(), LAST_OUTCOMES + LAST_REQUESTS);
     }
 }

@@ -35,6 +35,7 @@ use futures_util::Stream;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use tokensocket_server::RemoteAddress;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use warp::filters::BoxedFilter;
 use warp::path::FullPath;
@@ -97,12 +98,17 @@ fn part(path: &str) -> Option<Part> {
     }
 }
 
-/// What applications ask over HTTP. Rejects paths that are not the API's with "not found".
-pub(crate) fn routes(sites: &Sites, engine: Option<&Engine>) -> BoxedFilter<(Response,)> {
+/// What applications ask over HTTP. Rejects paths that are not the API's with "not found". `waiting`: counts the requests
+/// that may be worked at for as long as an engine is away.
+pub(crate) fn routes(
+    sites: &Sites,
+    engine: Option<&Engine>,
+    waiting: &TaskTracker,
+) -> BoxedFilter<(Response,)> {
     let api = Arc::new(Api {
         sites: sites.clone(),
         table: commands::table(),
-        budgets: Budgets::default(),
+        budgets: Budgets::new(waiting.clone()),
         began: Instant::now(),
         engine: engine.cloned(),
     });
@@ -200,7 +206,7 @@ impl Api {
         let part;
         let source = if operation.has_body() {
             let limit = operation.check_media_type(headers)?;
-            part = budget.read(headers, body, limit).await?;
+            part = budget.read(headers, body, limit, operation.length()).await?;
             Source::Body(if body::is_lines(headers) {
                 commands::of_lines(&part.bytes)
             } else {

@@ -16,7 +16,7 @@ use tokensocket_server::Server;
 
 use super::Api;
 use super::answer::{Answer, LINES, Output, wants_lines};
-use super::body;
+use super::body::{self, Length};
 use super::problem::{Kind, Problem};
 use super::query::Query;
 use super::request_id::RequestId;
@@ -63,6 +63,7 @@ pub(super) struct Operation {
     pub(super) is_command: bool,
     /// Whether something is kept by it.
     keeps: bool,
+    length: Length,
     run: Box<Run>,
 }
 
@@ -135,6 +136,7 @@ impl Operation {
             takes_lines: false,
             is_command: true,
             keeps: false,
+            length: Length::Short,
             run: Box::new(run),
         }
     }
@@ -144,9 +146,18 @@ impl Operation {
         Self { keeps: true, ..self }
     }
 
+    /// It goes to other nodes, or is kept where they keep things: while an engine is away, it may wait for that.
+    pub(super) fn that_waits(self) -> Self {
+        Self { length: Length::Outage, ..self }
+    }
+
     /// Many commands in one: a larger body, in lines too, and never within another.
     pub(super) fn of_many(self) -> Self {
         Self { limit: body::BATCH, takes_lines: true, is_command: false, ..self }
+    }
+
+    pub(super) fn length(&self) -> Length {
+        self.length
     }
 
     pub(super) fn has_body(&self) -> bool {

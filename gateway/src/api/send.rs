@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokensocket_server::{DeliverOptions, RawJson, To};
 use warp::reply::Response;
 
-use super::body;
+use super::body::{self, Length};
 use super::form::{self, Branch};
 use super::problem::{Kind, Problem};
 use super::query::Query;
@@ -105,7 +105,7 @@ async fn send(
             return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, say.to_owned()));
         }
     };
-    let body = api.budgets.of(&site).read(headers, body, body::COMMAND).await;
+    let body = api.budgets.of(&site).read(headers, body, body::COMMAND, Length::Outage).await;
     let body = body.map_err(|problem| text(&problem))?;
     let forgets = || text(&operation::forgets());
     if site.forgets() {

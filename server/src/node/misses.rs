@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokensocket_protocol::Channel;
 use tokensocket_protocol::command::subscribe::{Joined, subscribed_by_server};
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::Node;
@@ -80,7 +81,13 @@ impl Node {
 /// Tells the followers of each that waits, then ends.
 async fn drive(node: Arc<Node>) {
     let mut told = 0;
+    let mut looked_at = 0;
     while let Some(name) = node.take_missed() {
+        looked_at += 1;
+        if looked_at % TURN == 0 {
+            // Also where nobody is to be told.
+            yield_now().await;
+        }
         let sockets = match node.pattern(&name) {
             Some(pattern) => node.hub.pattern_sockets(&pattern),
             None => node.hub.sockets(&name),
@@ -97,5 +104,34 @@ async fn drive(node: Arc<Node>) {
                 sleep(PAUSE).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Server;
+
+    /// Whether others get a turn before so many are done with, whose followers understand nothing of it.
+    async fn yields(names: usize) -> bool {
+        let server = Server::builder().authenticate_anyone().build();
+        let node = Arc::clone(server.unwrap_or_else(|_| unreachable!("nothing is configured")).node());
+        for name in 0..names {
+            let name = Channel::new(format!("c.{name}"));
+            node.misses.0.lock().add(name.unwrap_or_else(|_| unreachable!("these names are fine")));
+        }
+        let mut driving = drive(Arc::clone(&node)).boxed();
+        let yields = (&mut driving).now_or_never().is_none();
+        if yields {
+            driving.await;
+        }
+        assert!(node.take_missed().is_none());
+        yields
+    }
+
+    #[tokio::test]
+    async fn others_get_their_turn_though_nobody_is_told() {
+        assert!(!yields(TURN - 1).await);
+        assert!(yields(3 * TURN).await);
     }
 }

@@ -36,18 +36,23 @@ const RESERVED: [&str; 6] =
 /// All of them.
 pub(super) fn table() -> Table {
     Table::new(vec![
-        Operation::post("/publish", "publish", "Publishes on a channel", publish::publish).that_keeps(),
-        Operation::post("/broadcast", "broadcast", "Publishes on every channel", publish::broadcast),
+        Operation::post("/publish", "publish", "Publishes on a channel", publish::publish)
+            .that_keeps()
+            .that_waits(),
+        Operation::post("/broadcast", "broadcast", "Publishes on every channel", publish::broadcast)
+            .that_waits(),
         Operation::post(
             "/emit",
             "emit",
             "Sends to users or everybody who is connected; nothing is kept",
             publish::emit,
-        ),
+        )
+        .that_waits(),
         Operation::post("/deliver", "deliver", "Keeps an event for devices, and sends it", deliver::deliver)
-            .that_keeps(),
+            .that_keeps()
+            .that_waits(),
         Operation::post("/call", "call", "Calls an action of a client, and waits for its answer", call::call),
-        Operation::post("/disconnect", "disconnect", "Closes sockets", disconnect::disconnect),
+        Operation::post("/disconnect", "disconnect", "Closes sockets", disconnect::disconnect).that_waits(),
         Operation::post(
             "/tokens",
             "issueToken",
@@ -56,7 +61,8 @@ pub(super) fn table() -> Table {
         )
         .that_keeps(),
         Operation::post("/batch", "batch", "Does up to 1,000 commands in their order", batch::batch)
-            .of_many(),
+            .of_many()
+            .that_waits(),
         Operation::get("/history", "history", "What a channel keeps", history::history),
         Operation::get("/presence", "presence", "Who is on a channel", presence::presence),
         Operation::get("/channels", "channels", "The channels that somebody follows", channels::channels),

@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 use warp::Filter;
 
 use crate::config::{Secret, SiteConfig};
@@ -69,7 +70,9 @@ impl Gateway {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let io = SocketIo::new(SocketIoOptions::new());
-        let others = warp::service(super::routes(&sites, None).or(pages::routes(Readiness::default())));
+        let others = warp::service(
+            super::routes(&sites, None, &TaskTracker::new()).or(pages::routes(Readiness::default())),
+        );
         tokio::spawn(accept(listener, Front::new(sites.clone(), io, others), stop.clone()));
         Self { address, _stop: stop.drop_guard() }
     }
