@@ -67,7 +67,8 @@ async fn ten_thousand_messages_come_in_order_over_many_receivers() {
             let sending = tokio::spawn(send_numbers(session.clone(), count, each));
             let received = tokio::time::timeout(LIMIT * 3, expect_numbers(receiver, &session, count));
             let responses = received.await.unwrap_or_else(|_| panic!("{receiver:?}, {each} in a body"));
-            assert!(responses > 1, "{receiver:?}: one response is no test");
+            // What came in one body may go out in one frame, which is as long as it is.
+            assert!(responses > 1 || each == COUNT, "{receiver:?}: one response is no test");
             sending.await.unwrap();
         }
     }

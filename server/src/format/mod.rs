@@ -70,7 +70,11 @@ impl Format {
     pub(crate) fn framing(self) -> Framing {
         match self {
             Self::SockJs | Self::SockJsHixie | Self::Element => Framing::SockJs,
-            _ => Framing::Raw,
+            Self::Raw => Framing::Raw,
+            #[cfg(feature = "socketio")]
+            Self::SocketIo => Framing::Raw,
+            #[cfg(feature = "events")]
+            Self::Event => Framing::Raw,
         }
     }
 
