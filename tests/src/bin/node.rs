@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The site: all nodes that name it are one.
+#[cfg(any(feature = "nats", feature = "redis"))]
 const SITE: &str = "tests";
 
 #[tokio::main]
