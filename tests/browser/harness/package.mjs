@@ -16,8 +16,9 @@ const ws = path.resolve(import.meta.dirname, "../node_modules/ws");
 let installed;
 
 /**
- * A folder with `node_modules/tokensocket` in it, made once for all suites.
- * @returns {Promise<{folder: string, package: string, dist: string}>}
+ * A folder with `node_modules/tokensocket` in it, made once for all suites; `entry` is a module in it that exports
+ * what the package exports.
+ * @returns {Promise<{folder: string, package: string, dist: string, entry: string}>}
  */
 export function installedPackage() {
   installed ??= install();
@@ -33,7 +34,9 @@ async function install() {
   await run("tar", ["-xzf", path.join(folder, filename), "-C", target, "--strip-components=1"]);
   await symlink(ws, path.join(folder, "node_modules", "ws"));
   await writeFile(path.join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }));
-  return { folder, package: target, dist: path.join(target, "dist") };
+  const entry = path.join(folder, "entry.mjs");
+  await writeFile(entry, 'export * from "tokensocket";\n');
+  return { folder, package: target, dist: path.join(target, "dist"), entry };
 }
 
 /** Removes the folder, if there is one. */

@@ -10,7 +10,6 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { freshContext } from "./chromium.mjs";
 import { installedPackage } from "./package.mjs";
@@ -107,9 +106,7 @@ class NodeRealm {
   }
 
   async run(file, name, input = {}, stages = {}) {
-    const { folder } = await installedPackage();
-    const entry = path.join(folder, "entry.mjs");
-    await writeFile(entry, 'export * from "tokensocket";\n');
+    const { entry } = await installedPackage();
     const scenario = JSON.stringify({ entry, module: path.join(here, "scenarios", file), name, input });
     const program = spawn(process.execPath, [path.join(here, "harness", "node-realm.mjs"), scenario], {
       stdio: ["ignore", "inherit", "pipe", "ipc"],
