@@ -1,32 +1,55 @@
-// Runs the suites in one process, so that all share one Chromium. In: names of
-// suites as arguments, or none for all. Out: the reporter's lines; the exit
-// status is not 0 when a test failed.
+// Runs the suites, each in a process of its own with a Chromium of its own, some
+// at a time. In: names of suites as arguments, or none for all. Out: the
+// reporter's lines, suite by suite; the exit status is not 0 when a test failed.
 //
-//     node --test-reporter=spec run.mjs [SUITE...]
+//     node run.mjs [SUITE...]
 
 import { readdir } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import path from "node:path";
-import { after } from "node:test";
-import { stopChromium } from "./harness/chromium.mjs";
-import { removeInstalledPackage } from "./harness/package.mjs";
+import { Readable } from "node:stream";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+import { installedPackage, removeInstalledPackage } from "./harness/package.mjs";
+
+/** How many suites run at a time for each core: most of a test is waiting. */
+const AT_ONCE = 2;
+/** What takes longest, so that it does not begin last. */
+const FIRST = ["transports", "memory", "api", "history", "console", "reconnecting", "transports-api"];
+/** They look at the clock, or try many things at a time themselves. */
+const ALONE = ["fallback", "hints", "fallback-kept", "sockjs", "nginx", "original"];
+
+/** Milliseconds after which a suite has failed, whatever keeps it from its end. */
+const LIMIT = 900_000;
 
 const ENDING = ".test.mjs";
 const folder = path.join(import.meta.dirname, "suites");
-const wanted = process.argv.slice(2);
 const files = (await readdir(folder)).filter((file) => file.endsWith(ENDING)).sort();
-const unknown = wanted.filter((name) => !files.includes(name + ENDING));
-if (unknown.length > 0) {
-  throw new Error(`no such suite: ${unknown.join(", ")}; there are ${files.map((file) => file.slice(0, -ENDING.length)).join(", ")}`);
-}
-for (const file of files) {
-  if (wanted.length === 0 || wanted.includes(file.slice(0, -ENDING.length))) {
-    await import(path.join(folder, file));
+const all = files.map((file) => file.slice(0, -ENDING.length));
+const named = process.argv.slice(2);
+for (const name of [...named, ...FIRST, ...ALONE]) {
+  if (!all.includes(name)) {
+    throw new Error(`no such suite: ${name}; there are ${all.join(", ")}`);
   }
 }
+const wanted = (name) => named.length === 0 || named.includes(name);
+const alone = ALONE.filter(wanted);
+const others = [...new Set([...FIRST, ...all])].filter((name) => wanted(name) && !alone.includes(name));
 
-after(stopChromium);
-after(removeInstalledPackage);
+const file = (name) => path.join(folder, name + ENDING);
+/** What happens in suites, of which so many run at a time. */
+const events = (suites, concurrency) =>
+  suites.length === 0 ? [] : run({ files: suites.map(file), concurrency, timeout: LIMIT });
 
-// A bundler's native part can keep Node.js from ever tearing itself down, which happens after this: so leave
-// without that. The runner has set the exit status by now, since it listened first.
-process.on("exit", () => process.exit());
+async function* everything() {
+  yield* events(others, AT_ONCE * availableParallelism());
+  yield* events(alone, 1);
+}
+
+// Installed once, for all of them.
+process.env.TOKENSOCKET_INSTALLED = (await installedPackage()).folder;
+let failed = false;
+const heard = Readable.from(everything()).on("data", ({ type }) => (failed ||= type === "test:fail"));
+await heard.compose(new spec()).forEach((text) => void process.stdout.write(text));
+await removeInstalledPackage();
+process.exitCode = failed ? 1 : 0;

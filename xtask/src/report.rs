@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use anstream::{eprintln, println};
+use anstream::{eprintln, print, println};
 use anstyle::{AnsiColor, Style};
 
 const HEADING: Style = AnsiColor::Cyan.on_default().bold();
@@ -55,6 +55,11 @@ pub(crate) fn failed(step: &str, took: Duration, error: &anyhow::Error, next: &s
 /// A line of detail below a heading.
 pub(crate) fn note(text: &str) {
     println!("   {text}");
+}
+
+/// What a step has said elsewhere, as it said it.
+pub(crate) fn show(text: &str) {
+    print!("{text}");
 }
 
 /// Says why a command as a whole failed.

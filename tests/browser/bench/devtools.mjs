@@ -4,7 +4,7 @@
 // that run expressions and tell how busy and how large they are.
 
 import { WebSocket } from "ws";
-import { launch } from "../harness/chromium.mjs";
+import { launch } from "../harness/launch.mjs";
 
 /** A Chromium that nobody else is connected to. */
 export async function measuredChromium(owner) {

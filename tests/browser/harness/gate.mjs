@@ -2,6 +2,7 @@
 // visitors and the rest of the net. In: where it leads, and what it does to
 // WebSockets and to answers. Out: an origin of its own, and which requests came.
 
+import assert from "node:assert/strict";
 import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
@@ -73,6 +74,15 @@ class Gate {
   /** The requests whose path ends like this. */
   asked(ending) {
     return this.requests.filter((request) => request.endsWith(ending));
+  }
+
+  /** Resolves once nothing is under way; the browser takes a moment to close. */
+  async emptied() {
+    const begun = performance.now();
+    while (this.underWay > 0) {
+      assert.ok(performance.now() - begun < 5000, `${this.underWay} requests are open: ${this.requests}`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
   }
 
   #began(name, ended) {

@@ -19,6 +19,8 @@ import { site } from "./site.mjs";
 export const PAGE_ENTRIES = ["esm", "inline", "iife"];
 /** All entries of the package. */
 export const ENTRIES = [...PAGE_ENTRIES, "node"];
+/** The transports of an entry but for the WebSocket. There is no EventSource in Node.js. */
+export const transportsIn = (entry) => ["xhr-streaming", "xhr-polling", ...(entry === "node" ? [] : ["eventsource"])];
 
 const here = path.resolve(import.meta.dirname, "..");
 
@@ -47,6 +49,14 @@ export async function realm(t, entry, { prepare, ...differently } = {}) {
   await prepare?.(context);
   const served = await packageSite(t, differently);
   return PageRealm.opened(t, context, `${served.origin}/pages/${entry}.html`);
+}
+
+/** A context of its own, in which pages can be opened that keep things for each other. */
+export async function visitor(t, differently) {
+  const context = await freshContext(t);
+  const served = await packageSite(t, differently);
+  const open = () => PageRealm.opened(t, context, `${served.origin}/pages/esm.html`);
+  return { context, served, open };
 }
 
 /** A scenario's realm that is a page. */

@@ -3,7 +3,11 @@
 //! Comes in: which steps to run. Goes out: each step's name, time and outcome,
 //! and a table at the end. It must not know how a step does its work: each is a
 //! file in [`step`].
+//!
+//! A step may run beside another that leaves the machine idle, in a process of its own that gives way to it; what it
+//! says is shown when it is its turn.
 
+mod beside;
 mod step;
 
 use std::time::{Duration, Instant};
@@ -12,6 +16,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::report::{self, Line, Outcome};
+use crate::test::beside::Beside;
 use crate::test::step::Step;
 use crate::workspace::Workspace;
 
@@ -25,6 +30,10 @@ pub(crate) struct Arguments {
     /// Run the remaining steps even when one fails
     #[arg(long)]
     keep_going: bool,
+
+    /// Run the step named and say nothing but what it says: what one that runs beside another is started with
+    #[arg(long, hide = true)]
+    bare: bool,
 }
 
 /// Runs the steps, and fails when one of them did.
@@ -34,17 +43,30 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         .copied()
         .filter(|step| arguments.steps.is_empty() || arguments.steps.contains(step))
         .collect();
+    if let ([step], true) = (&steps[..], arguments.bare) {
+        return step.run(workspace);
+    }
     let mut lines: Vec<Line> = Vec::with_capacity(steps.len());
     let mut failures = Vec::new();
+    let mut beside: Option<Beside> = None;
     for (index, step) in steps.iter().enumerate() {
         let name = step.name();
-        if !failures.is_empty() && !arguments.keep_going {
+        let has_begun = beside.as_ref().is_some_and(|beside| beside.step == *step);
+        if !failures.is_empty() && !arguments.keep_going && !has_begun {
             lines.push(Line { step: name, outcome: Outcome::NotRun, took: Duration::ZERO });
             continue;
         }
+        if let Some(next) = steps.get(index + 1)
+            && step.leaves_room_for(*next)
+        {
+            beside = Some(Beside::start(workspace, *next)?);
+        }
         report::begin(name, index + 1, steps.len(), step.about());
         let begun = Instant::now();
-        let result = step.run(workspace);
+        let result = match beside.take_if(|_| has_begun) {
+            Some(beside) => beside.end(),
+            None => step.run(workspace),
+        };
         let took = begun.elapsed();
         let outcome = match result {
             Ok(()) => {

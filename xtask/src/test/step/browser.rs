@@ -48,19 +48,15 @@ pub(super) fn suites(workspace: &Workspace, package: &Path) -> Result<()> {
     let dist = package.join("dist");
     ensure!(dist.is_dir(), "{} is missing: run `cargo xtask bundle` first", dist.display());
 
-    report::note("building the servers that the suites start, and the page in Rust");
-    workspace
-        .cargo(&["build", "--package", "tokensocket", "--bins"])
-        .args(["--package", "tokensocket-examples", "--example", "playground"])
-        .run()?;
-
+    let programs = tests::programs(workspace)?;
+    report::note("building the page in Rust");
     let (package_of_page, folder) = PAGE;
     bundle::build_page(workspace, package_of_page, &workspace.root.join(folder).join("pkg"), "page")?;
 
     workspace
         .program("npm")
         .args(["run", "--silent", "test", "--prefix", FOLDER])
-        .env(tests::BIN_DIR, workspace.target.join("debug"))
+        .env(tests::BIN_DIR, programs)
         .env(PACKAGE, package)
         .run()?;
     Ok(())

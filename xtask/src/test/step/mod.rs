@@ -48,7 +48,7 @@ pub(crate) enum Step {
     Simulation,
     /// The npm package in a real Chromium
     Browser,
-    /// Instructions per call and per delivery, as tests/costs.toml says
+    /// Instructions per call and per delivery, as tests/costs.toml says; runs while the browser step does
     Costs,
 }
 
@@ -113,6 +113,11 @@ impl Step {
                 "find what became dearer, or write the new number into tests/costs.toml with a reason"
             }
         }
+    }
+
+    /// Whether another one may run meanwhile: this one mostly waits, and the other needs no quiet.
+    pub(crate) fn leaves_room_for(self, other: Self) -> bool {
+        (self, other) == (Self::Browser, Self::Costs)
     }
 
     /// Runs it.
