@@ -1,19 +1,19 @@
 //! A cluster of three servers, with everything on all of them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokensocket_server::{
     DeviceStore, Identity, Nats, NatsDeviceStore, NatsOptions, NatsPresenceStore, NatsReplicaOptions,
-    NatsTokenStore, QueueLimits, Queued, StoreError, To, TokenStore, conformance,
+    NatsTokenStore, QueueLimits, StoreError, To, TokenStore, conformance,
 };
 use tokensocket_tests::engine::NatsCluster;
 use tokio::time::timeout;
 
 use crate::node::Node;
 use crate::tokens::token;
+use crate::writers::Writers;
 
 /// How long a cluster may take to choose another leader, and nodes to go on.
 const CHOICE: Duration = Duration::from_mins(1);
@@ -79,28 +79,7 @@ async fn servers_that_are_killed_lose_nothing_that_was_answered() {
     let ttl = Duration::from_mins(10);
     tokens[0].issue(token(1), Identity::new(1), ttl).await.unwrap();
     nodes[0].arrive("ann", "phone").await;
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let writers: Vec<_> = (0..6)
-        .map(|writer| {
-            let (node, stopped) = (Arc::clone(&nodes[writer % 3]), stopped.clone());
-            tokio::spawn(async move {
-                let mut accepted = Vec::new();
-                let mut number = 0;
-                while !*stopped.borrow() {
-                    number += 1;
-                    let text = format!("{writer} {number}");
-                    match node.append(To::user("ann"), &text).await {
-                        Ok(appended) => {
-                            let [(_, Queued::At(seq))] = &appended.queued[..] else { panic!("{appended:?}") };
-                            accepted.push((*seq, format!("[\"{text}\"]")));
-                        }
-                        Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-                    }
-                }
-                accepted
-            })
-        })
-        .collect();
+    let writers = Writers::start(6, &nodes);
     for round in 0..2 {
         let leader = cluster.leader("ts_site_devices").await;
         let killed = Instant::now();
@@ -115,28 +94,14 @@ async fn servers_that_are_killed_lose_nothing_that_was_answered() {
         cluster.servers[leader].start_again().await;
         cluster.is_whole().await;
     }
-    stop.send_replace(true);
-    let mut accepted = BTreeMap::new();
-    for writer in writers {
-        for (seq, text) in timeout(CHOICE, writer).await.expect("a writer ends").unwrap() {
-            assert!(accepted.insert(seq, text).is_none(), "{seq} was given twice");
-        }
-    }
+    let accepted = writers.stop(CHOICE).await;
     assert!(accepted.len() > 50, "{}", accepted.len());
     eventually("the first node", async || nodes[0].append(To::user("nobody"), 0).await).await;
     let late = Node::at(&connect(&cluster.url(), "site").await, limits, often);
     eventually("a late node", async || late.append(To::user("nobody"), 0).await).await;
     let kept = late.read("ann", "phone").await;
     assert_eq!(kept, nodes[0].read("ann", "phone").await);
-    assert!(kept.iter().zip(1..).all(|((seq, _), expected)| *seq == expected), "contiguous");
-    let texts: BTreeMap<u64, String> = kept.iter().cloned().collect();
-    for (seq, text) in &accepted {
-        assert_eq!(texts.get(seq), Some(text), "what was answered is kept where it was said");
-    }
-    let mut all: Vec<&String> = texts.values().collect();
-    all.sort_unstable();
-    all.dedup();
-    assert_eq!(all.len(), kept.len(), "none twice");
+    accepted.is_kept(&kept);
     assert!(nodes[0].heard.resyncs.lock().unwrap().is_empty(), "nobody is told of a loss");
     let redeemed = eventually("a token", async || {
         tokens[1].redeem(token(1)).await.map_err(|error| StoreError::Unavailable(error.to_string()))

@@ -1,6 +1,5 @@
 //! A server that is killed, away, full, or has lost what it kept.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tokensocket_tests::engine::{self, Fate, NatsWay};
 use tokensocket_tests::limit::{until, within};
 
 use crate::node::{BACK, Node, connect, device, eventually, member, message};
+use crate::writers::Writers;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_killed_loses_nothing_that_was_answered() {
@@ -22,27 +22,7 @@ async fn a_server_that_is_killed_loses_nothing_that_was_answered() {
     );
     let other = Arc::new(Node::with(&server, "site", limits.clone(), NatsReplicaOptions::new()).await);
     one.arrive("ann", "phone").await;
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let mut writers = Vec::new();
-    for writer in 0..8 {
-        let (node, stopped) = (Arc::clone(if writer % 2 == 0 { &one } else { &other }), stopped.clone());
-        writers.push(tokio::spawn(async move {
-            let mut accepted = Vec::new();
-            let mut number = 0;
-            while !*stopped.borrow() {
-                number += 1;
-                let text = format!("{writer} {number}");
-                match node.append(To::user("ann"), &text).await {
-                    Ok(appended) => {
-                        let [(_, Queued::At(seq))] = &appended.queued[..] else { panic!("{appended:?}") };
-                        accepted.push((*seq, format!("[\"{text}\"]")));
-                    }
-                    Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-                }
-            }
-            accepted
-        }));
-    }
+    let writers = Writers::start(8, &[Arc::clone(&one), Arc::clone(&other)]);
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(300)).await;
         server.kill();
@@ -50,29 +30,14 @@ async fn a_server_that_is_killed_loses_nothing_that_was_answered() {
         server.start_again().await;
         eventually("an append after the restart", async || one.append(To::user("nobody"), 0).await).await;
     }
-    stop.send_replace(true);
-    let mut accepted = BTreeMap::new();
-    for writer in writers {
-        for (seq, text) in tokio::time::timeout(BACK, writer).await.expect("a writer ends").unwrap() {
-            assert!(accepted.insert(seq, text).is_none(), "{seq} was given twice");
-        }
-    }
+    let accepted = writers.stop(BACK).await;
     assert!(accepted.len() > 100, "{}", accepted.len());
     one.is_up_to_date().await;
     let late = Node::with(&server, "site", limits, NatsReplicaOptions::new()).await;
     late.is_up_to_date().await;
     let kept = late.read("ann", "phone").await;
     assert_eq!(kept, one.read("ann", "phone").await);
-    assert!(kept.iter().zip(1..).all(|((seq, _), expected)| *seq == expected), "contiguous");
-    let texts: BTreeMap<u64, String> = kept.iter().cloned().collect();
-    for (seq, text) in &accepted {
-        assert_eq!(texts.get(seq), Some(text), "what was answered is kept where it was said");
-    }
-    let mut all: Vec<&String> = kept.iter().map(|(_, text)| text).collect();
-    let count = all.len();
-    all.sort_unstable();
-    all.dedup();
-    assert_eq!(all.len(), count, "none twice");
+    accepted.is_kept(&kept);
     assert_eq!(late.arrive("ann", "phone").await.resyncs, []);
     assert!(one.heard.resyncs.lock().unwrap().is_empty(), "nobody is told of a loss");
 }
@@ -177,6 +142,24 @@ async fn a_full_server_keeps_nobody_waiting_where_calls_are_held() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_cannot_be_used_keeps_nobody_waiting_where_calls_are_held() {
+    let server = engine::Nats::start().await;
+    let held = NatsOptions::new()
+        .timeout(Duration::from_secs(1))
+        .outage(Outage::Buffer { messages: 100, bytes: 1 << 20 });
+    let nats = Nats::connect(&server.url(), held).await.unwrap().namespace("site");
+    let one = Node::at(&nats, QueueLimits::default(), NatsReplicaOptions::new());
+    one.arrive("ann", "phone").await;
+    let jetstream = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    let later = r#"{"v":2,"i":1,"n":1,"e":[{"new":1}]}"#;
+    jetstream.publish("ts.site.r.devices.log", later.into()).await.unwrap().await.unwrap();
+    let unknown = tokio::time::timeout(BACK, one.append(To::user("ann"), 1)).await;
+    assert_eq!(unknown.expect("an end").unwrap_err(), StoreError::Timeout);
+    let read = one.store.read(device("ann", "phone"), 0, usize::MAX, Timestamp::now());
+    tokio::time::timeout(BACK, read).await.expect("an end, too").unwrap_err();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_the_server_is_away_calls_are_refused_at_once() {
     let mut server = engine::Nats::start().await;
     let (one, other) = (Node::new(&server, "site").await, Node::new(&server, "site").await);
@@ -220,6 +203,24 @@ async fn what_is_no_frame_is_passed_over() {
         assert_eq!((kept.len(), kept[4].1.as_str()), (5, "[\"behind\"]"));
     }
     assert!(one.heard.resyncs.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_leaves_its_last_frame_and_no_part_of_an_earlier_one() {
+    let server = engine::Nats::start().await;
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let often = NatsReplicaOptions::new().image_every(20, 1 << 30);
+    let one = Node::with(&server, "site", QueueLimits::default(), often).await;
+    one.arrive("ann", "phone").await;
+    one.appends_until(&server, 100).await;
+    let jetstream = async_nats::jetstream::new(client);
+    let images = jetstream.get_stream("ts_site_devices-images").await.unwrap();
+    // The latest, and what says that it is.
+    let forgotten = async { while images.get_info().await.unwrap().state.messages > 2 {} };
+    within("parts of earlier images to be gone", forgotten).await;
+    let latest = images.get_last_raw_message_by_subject("ts.site.r.devices.image.latest").await.unwrap();
+    let latest: serde_json::Value = serde_json::from_slice(&latest.payload).unwrap();
+    assert!(begins(&server).await <= latest["place"].as_u64().unwrap(), "its last frame stays");
 }
 
 /// How the streams of images are asked which one is the latest.

@@ -11,3 +11,4 @@ mod leases;
 mod node;
 mod nodes;
 mod tokens;
+mod writers;

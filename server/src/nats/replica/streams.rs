@@ -1,7 +1,7 @@
 //! The two streams of a replica: the log, and the images that let it be forgotten.
 //!
 //! ```text
-//! …r.devices.log                 frames, 1 2 3 …, those before the latest image purged
+//! …r.devices.log                 frames, 1 2 3 …, those before the last of the latest image purged
 //! …r.devices.image.ID.NUMBER     an image in parts
 //! …r.devices.image.latest        which image is whole: its place in the log, its parts, its sum
 //! ```
@@ -135,7 +135,11 @@ impl Streams {
     }
 
     pub(super) async fn extent(&self) -> Result<Extent, LinkError> {
-        let stream = stream(self.link.jetstream()?, &self.log).await?;
+        self.info(&self.log).await
+    }
+
+    async fn info(&self, name: &str) -> Result<Extent, LinkError> {
+        let stream = stream(self.link.jetstream()?, name).await?;
         let info = self
             .link
             .during(async { stream.get_info().await.map_err(|error| LinkError::Answer(error.to_string())) });
@@ -181,7 +185,12 @@ impl Streams {
         match got {
             Ok(message) if message.payload == *payload => Ok(Applied::There),
             Ok(_) => Ok(Applied::Lost),
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(Applied::Lost),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {
+                // An image may have been kept since it was looked how far the log goes, and what it holds be forgotten.
+                let latest = self.latest().await?;
+                let is_in_image = latest.is_some_and(|(_, latest)| latest.place >= place);
+                Ok(if is_in_image { Applied::Passed } else { Applied::Lost })
+            }
             Err(error) => Err(LinkError::Answer(error.to_string())),
         }
     }
@@ -313,12 +322,15 @@ impl Streams {
         let acks: Vec<PublishAck> = parts.buffered(PARTS).try_collect().await?;
         let latest = Latest { place, era, id, parts: count, bytes: text.len(), sum: sum(&text) };
         self.announce(before, &latest).await?;
-        let first = acks.iter().map(|ack| ack.sequence).min();
-        self.purge(&self.log, place + 1).await?;
-        match first {
-            Some(first) => self.purge(&self.images, first).await,
-            None => Ok(()),
+        // The image's last frame stays: a stream that is emptied forgets what is appended at that moment, and how far it
+        // went if the server is killed then.
+        self.forget_frames(place).await?;
+        if let Some(first) = acks.iter().map(|ack| ack.sequence).min()
+            && let Err(error) = self.forget_parts(first).await
+        {
+            tracing::debug!(%error, "parts of an earlier image stay in the stream");
         }
+        Ok(())
     }
 
     /// Says that the latest image goes up to another place, in another era, because the log ends there. Fails when
@@ -342,17 +354,31 @@ impl Streams {
         acked(&self.link.request(subject, Some(headers), latest.into()).await?.payload).map(drop)
     }
 
-    /// Has a stream forget what stands before a place.
-    async fn purge(&self, name: &str, before: u64) -> Result<(), LinkError> {
+    /// Has the log forget what stands before a place.
+    async fn forget_frames(&self, before: u64) -> Result<(), LinkError> {
         // Of the first place NATS would take it for no place at all, and purge everything.
         if before <= 1 {
             return Ok(());
         }
-        let stream = stream(self.link.jetstream()?, name).await?;
+        let stream = stream(self.link.jetstream()?, &self.log).await?;
         let purged = self.link.during(async {
             stream.purge().sequence(before).await.map_err(|error| LinkError::Answer(error.to_string()))
         });
         purged.await.map(drop)
+    }
+
+    /// Has the stream of images forget what stands before a place, message by message: a purge has NATS write the file anew
+    /// in which the latest image stands, and one that is killed at that moment has lost it. What stays is forgotten with the
+    /// next image.
+    async fn forget_parts(&self, before: u64) -> Result<(), LinkError> {
+        let first = self.info(&self.images).await?.first;
+        let forgetting = stream::iter(first..before).map(|place| {
+            let wanted = serde_json::json!({ "seq": place, "no_erase": true }).to_string();
+            let subject = format!("$JS.API.STREAM.MSG.DELETE.{}", self.images);
+            // There may be nothing at this place.
+            async move { self.link.request(subject, None, wanted.into()).await.map(drop) }
+        });
+        forgetting.buffer_unordered(PARTS).try_collect().await
     }
 }
 

@@ -73,7 +73,7 @@ impl<M: Machine> Driver<M> {
             }
         }
         self.since += payload.len() as u64;
-        self.latest = payload;
+        self.latest = Some(payload);
         if is_own {
             self.drop_refused();
         }
@@ -111,7 +111,7 @@ impl<M: Machine> Driver<M> {
             "something that is no frame stands in the log of what nodes share: passed over"
         );
         self.since += payload.len() as u64;
-        self.latest = payload;
+        self.latest = Some(payload);
         Ok(())
     }
 }

@@ -67,8 +67,8 @@ pub(super) struct Driver<M: Machine> {
     listener: Arc<dyn Listener<M>>,
     opening: Opening<M>,
     end: CancellationToken,
-    /// What was applied last, as it came.
-    latest: Bytes,
+    /// What was applied last, as it came; nothing behind an image.
+    latest: Option<Bytes>,
     /// When something was sent last, or came back.
     sent: Instant,
     sending: FuturesUnordered<Sending>,
@@ -83,6 +83,8 @@ pub(super) struct Driver<M: Machine> {
     /// Everything is to be sent again.
     must_send_again: bool,
     was_open: bool,
+    /// Since when the log cannot be used, though NATS is there.
+    unusable: Option<Instant>,
 }
 
 impl<M: Machine> Driver<M> {
@@ -99,7 +101,7 @@ impl<M: Machine> Driver<M> {
             listener,
             opening,
             end,
-            latest: Bytes::new(),
+            latest: None,
             sent: Instant::now(),
             sending: FuturesUnordered::new(),
             keeping: None,
@@ -108,6 +110,7 @@ impl<M: Machine> Driver<M> {
             must_load: false,
             must_send_again: false,
             was_open: false,
+            unusable: None,
         }
     }
 
@@ -123,6 +126,7 @@ impl<M: Machine> Driver<M> {
                 broken = self.follow() => broken,
             };
             self.refuse(&broken);
+            self.give_up_unusable();
             if begun.elapsed() > PAUSE.1 {
                 pause = PAUSE.0;
             }
@@ -155,8 +159,25 @@ impl<M: Machine> Driver<M> {
         }
     }
 
-    /// The same where NATS is there and will not have what waits, so that nobody knows when it will: calls are held for a
-    /// NATS that is away, and for nothing else.
+    /// The same, whether calls are held or not, where NATS has been there for as long as an answer may take, and its log could
+    /// not be followed: without a quorum, or because of what stands in it. Calls are held for a NATS that is away, and for
+    /// nothing else.
+    fn give_up_unusable(&mut self) {
+        let link = &self.shared.link;
+        if !link.is_there() {
+            self.unusable = None;
+            return;
+        }
+        if self.unusable.get_or_insert_with(Instant::now).elapsed() < link.options.timeout {
+            return;
+        }
+        let given_up = self.shared.state.lock().line.give_up(false);
+        for waiting in given_up {
+            waiting.fail(&StoreError::Timeout);
+        }
+    }
+
+    /// The same where the log is followed and will not have what waits.
     fn give_up_stuck(&self) {
         let given_up = {
             let line = &mut self.shared.state.lock().line;
@@ -209,6 +230,7 @@ impl<M: Machine> Driver<M> {
         let begun = *standing.borrow_and_update();
         self.streams.make().await?;
         let mut feed = self.resume().await?;
+        self.unusable = None;
         let lease = self.shared.options.lease;
         let mut tick = tokio::time::interval(TICK.min(lease / 6));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

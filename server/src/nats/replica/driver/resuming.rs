@@ -22,10 +22,9 @@ impl<M: Machine> Driver<M> {
             (state.ledger.place, !self.was_open)
         };
         let mut extent = self.streams.extent_to(place).await?;
-        let mut stands = if is_first || self.must_load {
-            Applied::Passed
-        } else {
-            self.streams.look(place, &self.latest, extent).await?
+        let mut stands = match &self.latest {
+            Some(latest) if !is_first && !self.must_load => self.streams.look(place, latest, extent).await?,
+            _ => Applied::Passed,
         };
         let mut before = None;
         if stands != Applied::There {
@@ -93,6 +92,8 @@ impl<M: Machine> Driver<M> {
     /// Goes on with another ledger. Returns the one before.
     pub(super) fn replace(&mut self, ledger: Ledger<M>) -> Ledger<M> {
         self.since = 0;
+        // What stands at its place has not come.
+        self.latest = None;
         if self.keeping.take().is_some() {
             self.shared.enter_surely(&Entry::Failed);
         }
