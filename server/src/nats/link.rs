@@ -25,7 +25,7 @@ use tokio::task::AbortHandle;
 use super::error::{LinkError, NatsError};
 use super::options::{Credentials, NatsOptions};
 use crate::engine::EngineStatus;
-use abilities::{Abilities, NO_JETSTREAM, look, seek};
+use abilities::{Abilities, NO_JETSTREAM, Wanted, look, seek};
 use address::Address;
 
 /// How often is looked how it stands, beside when the client says that something changed.
@@ -91,16 +91,20 @@ impl Link {
         let begun = Standing { connects: 1, is_there: true, overruns: 0, since: Instant::now() };
         let (stand, standing) = watch::channel(begun);
         let abilities = Arc::new(Mutex::new(Abilities::default()));
-        *abilities.lock() = look(&client, &jetstream).await;
+        let wanted = Wanted { replicas: options.replicas, prefix: options.prefix.clone() };
+        let found = look(&client, &jetstream, Some(&wanted)).await;
+        *abilities.lock() = found;
         for lack in &abilities.lock().lacks {
             tracing::warn!(address = shown, "{lack}");
         }
-        let seeking = seek(client.clone(), jetstream.clone(), Arc::clone(&abilities), shown.clone());
+        let known = Arc::clone(&abilities);
+        let seeking = seek(client.clone(), jetstream.clone(), known, wanted.clone(), shown.clone());
         let supervising = supervise(Supervised {
             client: client.clone(),
             jetstream: jetstream.clone(),
             stand,
             abilities: Arc::clone(&abilities),
+            wanted,
             events,
             address: shown.clone(),
         });
@@ -292,13 +296,14 @@ struct Supervised {
     jetstream: Context,
     stand: watch::Sender<Standing>,
     abilities: Arc<Mutex<Abilities>>,
+    wanted: Wanted,
     events: Arc<Events>,
     address: String,
 }
 
 /// Keeps what is known of the connection true.
 async fn supervise(all: Supervised) {
-    let Supervised { client, jetstream, stand, abilities, events, address } = all;
+    let Supervised { client, jetstream, stand, abilities, wanted, events, address } = all;
     loop {
         let _ = tokio::time::timeout(LOOK, events.happened.notified()).await;
         let before = *stand.borrow();
@@ -317,7 +322,9 @@ async fn supervise(all: Supervised) {
             tracing::warn!(address, "NATS is away");
         }
         if now.is_there && is_another {
-            let found = look(&client, &jetstream).await;
+            // What it keeps is looked at once, unless it was missed.
+            let is_missed = abilities.lock().is_missed;
+            let found = look(&client, &jetstream, is_missed.then_some(&wanted)).await;
             tracing::info!(
                 address,
                 version = found.version,

@@ -1,7 +1,7 @@
 //! NATS, shared by many nodes: publications, histories, tokens, presence, device queues.
 //!
 //! ```text
-//!                ┌─▶ broker    publications by subjects, histories by a stream
+//!                ┌─▶ broker    publications by subjects, histories by one stream or several
 //! Nats ─▶ link ──┼─▶ tokens    a stream in NATS' memory, a subject for each
 //!                ├─▶ presence  ┐ replica: a stream of calls, which every node
 //!                └─▶ devices   ┘ applies to the same state machine as in memory

@@ -110,7 +110,7 @@ impl NatsOptions {
         self
     }
 
-    /// What becomes of publications while NATS is away. Default: they are refused.
+    /// What becomes of publications, deliveries and presence while NATS is away. Default: they are refused.
     #[must_use]
     pub fn outage(mut self, outage: Outage) -> Self {
         self.outage = outage;
@@ -132,8 +132,9 @@ impl NatsOptions {
         self
     }
 
-    /// How many operations, and bytes of them, may be under way to NATS; what is beyond is refused. While NATS is away,
-    /// what [`Outage::Buffer`] says counts in place of this. Default 65,536 and 256 MiB.
+    /// How many operations, and bytes of them, may be under way to NATS, of each broker, device store and presence store for
+    /// itself; what is beyond is refused. While NATS is away, what [`Outage::Buffer`] says counts in place of this.
+    /// Default 65,536 and 256 MiB.
     #[must_use]
     pub fn max_pending(mut self, operations: usize, bytes: usize) -> Self {
         self.max_pending = operations;
@@ -142,7 +143,8 @@ impl NatsOptions {
     }
 
     /// On how many servers of a cluster each stream is kept: 1, 3 or 5. Counts where a stream is made; one that is
-    /// there stays as it is. Default 1: what is kept is gone with that server's disk.
+    /// there stays as it is. Where there are fewer servers nothing can be kept, and [`Nats::status`](crate::Nats::status) says
+    /// so from the start. Default 1: what is kept is gone with that server's disk.
     #[must_use]
     pub fn replicas(mut self, replicas: usize) -> Self {
         self.replicas = replicas.max(1);

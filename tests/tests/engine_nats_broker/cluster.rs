@@ -23,6 +23,14 @@ fn options() -> NatsOptions {
 async fn does_its_duties() {
     let cluster = NatsCluster::start().await;
     let nats = Nats::connect(&cluster.url(), options()).await.unwrap();
+    assert!(
+        !nats.status().lacks.iter().any(|lack| lack.contains("on 3 servers")),
+        "{:?}",
+        nats.status().lacks
+    );
+    let jetstream = async_nats::jetstream::new(async_nats::connect(cluster.servers[0].url()).await.unwrap());
+    let tried = jetstream.get_stream("ts_=replicas").await;
+    assert!(tried.is_err(), "nothing is left of what was tried");
     let next = AtomicU64::new(0);
     let make = || {
         let name = format!("space{}", next.fetch_add(1, Ordering::Relaxed));

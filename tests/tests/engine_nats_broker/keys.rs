@@ -2,10 +2,14 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use serde_json::json;
 use tokensocket_server::{Broker, BrokerError, NatsOptions, Publish, RawJson, StoreError};
 use tokensocket_tests::engine::{self, Fate, NatsWay};
+use tokensocket_tests::limit::within;
 
 use crate::node::{Node, kept, numbers, offset, publish, with_key};
 
@@ -166,4 +170,83 @@ async fn keys_beyond_those_that_may_be_remembered_hold_up_nobody() {
     node.publish("a", 8).await.expect("and nothing waits behind it");
     let again = node.broker.publish(with_key(publish("a", 9, Some(kept())), "key 5")).await.unwrap();
     assert_eq!((again.duplicate, offset(&again)), (true, 5), "those that are remembered are");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_repeated_takes_no_room_of_other_keys() {
+    let server = engine::Nats::start().await;
+    let way = NatsWay::to(server.address).await;
+    let options = || NatsOptions::new().timeout(Duration::from_secs(30)).max_keys(3);
+    let one = Node::with(&format!("nats://{}", way.address), options()).await;
+    let two = Node::new(&server.url()).await;
+    for n in 0..10 {
+        let published = one.broker.publish(with_key(publish("plain", n, None), "repeated")).await.unwrap();
+        assert_eq!(published.duplicate, n > 0);
+    }
+    // Another node is faster each time: it is written four times over.
+    one.publish("kept", 0).await.unwrap();
+    way.plan("ts.default.h0.kept", Fate::Held, 3);
+    let mut publishing = Box::pin(one.broker.publish(with_key(publish("kept", 1, Some(kept())), "raced")));
+    for n in 1..=3 {
+        tokio::select! {
+            outcome = &mut publishing => panic!("{outcome:?}"),
+            () = way.happened(n) => {}
+        }
+        two.publish("kept", 10).await.unwrap();
+        way.release();
+    }
+    assert_eq!(offset(&publishing.await.expect("room for one key")), 5);
+    one.broker.publish(with_key(publish("plain", 2, None), "third")).await.expect("there is room for three");
+    let refused = one.broker.publish(with_key(publish("plain", 3, None), "fourth")).await;
+    assert!(matches!(refused, Err(BrokerError::TooMany(_))), "{refused:?}");
+    let repeated = one.broker.publish(with_key(publish("plain", 4, None), "third")).await;
+    assert!(repeated.expect("it is remembered").duplicate);
+}
+
+/// Answers in place of JetStream as a server does that is behind: no key is there, and none can be taken. Counts the tries.
+async fn is_behind(server: &engine::Nats) -> Arc<AtomicUsize> {
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let mut asked = client.subscribe("$JS.API.>").await.unwrap();
+    let mut taken = client.subscribe("ts.default.k.>").await.unwrap();
+    client.flush().await.unwrap();
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&tries);
+    tokio::spawn(async move {
+        let none = json!({ "messages": 0, "bytes": 0, "first_seq": 0, "first_ts": "2026-01-01T00:00:00Z",
+            "last_seq": 0, "last_ts": "2026-01-01T00:00:00Z", "consumer_count": 0 });
+        let config = json!({ "name": "ts_default_keys", "subjects": ["ts.default.k.>"], "retention": "limits",
+            "max_consumers": -1, "max_msgs": -1, "max_bytes": -1, "max_age": 0, "max_msgs_per_subject": -1,
+            "discard": "new", "storage": "file", "num_replicas": 3 });
+        let info = json!({ "config": config, "created": "2026-01-01T00:00:00Z", "state": none });
+        loop {
+            let (message, answer) = tokio::select! {
+                Some(message) = asked.next() => {
+                    let is_for_key = message.subject.contains("MSG.GET");
+                    let none = json!({ "error": { "code": 404, "err_code": 10037, "description": "no message" } });
+                    (message, if is_for_key { none } else { info.clone() })
+                }
+                Some(message) = taken.next() => {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    (message, json!({ "error": { "code": 400, "err_code": 10071, "description": "wrong" } }))
+                }
+                else => return,
+            };
+            let Some(reply) = message.reply else { continue };
+            client.publish(reply, answer.to_string().into()).await.unwrap();
+        }
+    });
+    tries
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_key_that_cannot_be_taken_is_given_up() {
+    let server = engine::Nats::with(engine::Settings::new().more(["jetstream: disabled"])).await;
+    let tries = is_behind(&server).await;
+    let options = NatsOptions::new().timeout(Duration::from_secs(1)).replicas(3);
+    let node = Node::with(&server.url(), options).await;
+    let publishing = node.broker.publish(with_key(publish("a", 1, None), "key"));
+    let unknown = within("an end", publishing).await;
+    assert!(matches!(unknown, Err(BrokerError::Store(StoreError::Timeout))), "{unknown:?}");
+    let tries = tries.load(Ordering::Relaxed);
+    assert!((2..=20).contains(&tries), "tried {tries} times");
 }

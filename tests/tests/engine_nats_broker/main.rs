@@ -11,3 +11,4 @@ mod keys;
 mod node;
 mod reach;
 mod slow;
+mod traffic;

@@ -79,3 +79,17 @@ async fn jetstream_that_begins_late_is_found() {
     assert_eq!(offset(&node.publish("a", 1).await.unwrap()), 1);
     assert!(node.heard.gaps.lock().unwrap().is_empty(), "over the same connection");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn says_that_a_server_alone_keeps_no_replicas() {
+    let server = engine::Nats::start().await;
+    let one = Node::with(&server.url(), NatsOptions::new().replicas(3)).await;
+    let lacks = one.nats.status().lacks.join(" ");
+    assert!(lacks.contains("on 3 servers") && lacks.contains("histories"), "{lacks}");
+    let refused = one.publish("a", 1).await;
+    assert!(refused.is_err(), "as it was said: {refused:?}");
+    let two = Node::new(&server.url()).await;
+    let lacks = two.nats.status().lacks.join(" ");
+    assert!(!lacks.contains("on 1 servers"), "{lacks}");
+    two.publish("a", 1).await.expect("on one server it is kept");
+}

@@ -61,14 +61,50 @@ pub(super) struct NotTaken {
     pub(super) may_stand: bool,
 }
 
+/// How many records there are, as far as this node knows.
+#[derive(Debug, Default)]
+struct Used {
+    /// When they were counted last.
+    counted: Option<Instant>,
+    /// How many there were then, and how many came from here since.
+    records: u64,
+    /// For how many more there is room set aside.
+    set_aside: u64,
+}
+
+/// Room for records. It is free again when this is dropped, unless it is used.
+#[derive(Debug)]
+pub(super) struct Room {
+    used: Arc<Mutex<Used>>,
+    count: u64,
+}
+
+impl Room {
+    /// Whether so many records have room here.
+    pub(super) fn is_for(&self, count: usize) -> bool {
+        count as u64 <= self.count
+    }
+
+    /// They are made, so they count from now on.
+    pub(super) fn be_used(self) {
+        self.used.lock().records += self.count;
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.used.lock().set_aside -= self.count;
+    }
+}
+
 /// The keys of all channels of a namespace.
 #[derive(Debug)]
 pub(super) struct Keys {
     link: Arc<Link>,
     names: Names,
     stream: Stream,
-    /// How many records there were when they were counted last, and how many came from here since.
-    used: Mutex<Option<(u64, Instant)>>,
+    used: Arc<Mutex<Used>>,
+    counting: tokio::sync::Mutex<()>,
     /// What is tried again behind publications.
     later: Semaphore,
 }
@@ -77,7 +113,8 @@ impl Keys {
     pub(super) fn new(link: &Arc<Link>, names: &Names) -> Self {
         let stream = Stream::keys(names.stream("keys"), &names.subject("k"), link);
         let (link, names) = (Arc::clone(link), names.clone());
-        Self { link, names, stream, used: Mutex::new(None), later: Semaphore::new(AT_ONCE) }
+        let counting = tokio::sync::Mutex::new(());
+        Self { link, names, stream, used: Arc::default(), counting, later: Semaphore::new(AT_ONCE) }
     }
 
     fn subject(&self, channel: &Channel, key: &str) -> String {
@@ -133,25 +170,44 @@ impl Keys {
         try_join_all(recording).await.map(drop)
     }
 
-    /// Whether so many more may be recorded. Other nodes record theirs at the same time, so it may become a few too many.
-    pub(super) async fn have_room(&self, more: usize) -> Result<bool, LinkError> {
-        let counted = *self.used.lock();
-        if counted.is_none_or(|(_, when)| when.elapsed() > COUNT) {
-            match self.stream.count(&self.link).await {
-                Ok(count) => *self.used.lock() = Some((count, Instant::now())),
-                // Whoever takes or records them then knows more.
-                Err(error) if error.passes() => return Ok(true),
-                Err(error) => return Err(error),
+    /// Room for so many more, if there is. Other nodes record theirs at the same time, so it may become a few too many.
+    pub(super) async fn room(&self, more: usize) -> Result<Option<Room>, LinkError> {
+        let is_old = || self.used.lock().counted.is_none_or(|when| when.elapsed() > COUNT);
+        if is_old() {
+            // One count does for all who wait.
+            let _counting = self.counting.lock().await;
+            if is_old() {
+                let counted = self.stream.count(&self.link).await;
+                let mut used = self.used.lock();
+                used.counted = Some(Instant::now());
+                match counted {
+                    Ok(count) => used.records = count,
+                    // Whoever takes or records them then knows more.
+                    Err(error) if error.passes() => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
+        let count = more as u64;
         let mut used = self.used.lock();
-        let Some((used, _)) = &mut *used else { return Ok(true) };
-        let after = used.saturating_add(more as u64);
-        let is_room = after <= self.link.options.max_keys;
-        if is_room {
-            *used = after;
+        let after = used.records.saturating_add(used.set_aside).saturating_add(count);
+        if after > self.link.options.max_keys {
+            return Ok(None);
         }
-        Ok(is_room)
+        used.set_aside += count;
+        drop(used);
+        Ok(Some(Room { used: Arc::clone(&self.used), count }))
+    }
+
+    /// Whether something is known to be published with a key that counts.
+    pub(super) async fn is_published(
+        &self,
+        channel: &Channel,
+        key: &EntryKey,
+        now: Timestamp,
+    ) -> Result<bool, LinkError> {
+        let (_, found) = self.find(&self.subject(channel, &key.text)).await?;
+        Ok(found.is_some_and(|found| found.end > now && is_of_a_publication(&found)))
     }
 
     /// Takes a key for a publication of `owner` that is not kept, unless it was published with it: `false`. While somebody
@@ -167,13 +223,17 @@ impl Keys {
         let record = KeyRecord { end: key.end, owner, position: None };
         let timeout = self.link.options.timeout;
         let mut until = Instant::now() + timeout;
-        let (mut pause, mut may_stand) = (AGAIN.0, false);
+        let (mut pause, mut may_stand, mut was_raced) = (AGAIN.0, false, false);
         loop {
             let error = match self.try_to_take(channel, key, &record, now, &mut may_stand).await {
                 Ok(Attempt::Taken) => return Ok(true),
                 Ok(Attempt::Duplicate) => return Ok(false),
-                Ok(Attempt::Raced) => continue,
-                Ok(Attempt::Others) => LinkError::Unknown,
+                // Looked at again at once, by which it is mostly known; not so by a server that is behind.
+                Ok(Attempt::Raced) if !was_raced => {
+                    was_raced = true;
+                    continue;
+                }
+                Ok(Attempt::Raced | Attempt::Others) => LinkError::Unknown,
                 Err(LinkError::Away) if waits => {
                     self.link.returned().await;
                     until = Instant::now() + timeout;
@@ -207,10 +267,12 @@ impl Keys {
         let subject = self.subject(channel, &key.text);
         let (sequence, found) = self.find(&subject).await?;
         if let Some(found) = found.filter(|found| found.end > now) {
-            return Ok(match found {
-                KeyRecord { owner, .. } if owner == record.owner => Attempt::Taken,
-                KeyRecord { owner: NOBODY, .. } | KeyRecord { position: Some(_), .. } => Attempt::Duplicate,
-                _ => Attempt::Others,
+            return Ok(if found.owner == record.owner {
+                Attempt::Taken
+            } else if is_of_a_publication(&found) {
+                Attempt::Duplicate
+            } else {
+                Attempt::Others
             });
         }
         match self.stream.append(&self.link, &subject, Some(sequence), record.encode()).await {
@@ -299,3 +361,8 @@ impl Keys {
 
 /// Whose a record is that nobody publishes any more.
 const NOBODY: u64 = 0;
+
+/// Whether a record that counts is of something that was published.
+fn is_of_a_publication(record: &KeyRecord) -> bool {
+    record.owner == NOBODY || record.position.is_some()
+}

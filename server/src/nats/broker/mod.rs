@@ -85,7 +85,8 @@ const GAPS: Duration = Duration::from_secs(1);
 ///
 /// # What is lost
 ///
-/// What came and was not handed on yet is at most 64 MiB. What comes beyond is dropped, and told as a gap.
+/// What came and was not handed on yet is at most 64 MiB of each broker, and of what is for nodes as much again. What comes
+/// beyond is dropped, and told as a gap.
 ///
 /// In a cluster of NATS, who follows a channel at one server may miss what is published at another in the first
 /// milliseconds; on a channel with history that closes by positions.
@@ -390,6 +391,10 @@ impl Broker for NatsBroker {
     }
 
     fn control(&self, control: Control) -> BoxFuture<'_, Result<(), BrokerError>> {
+        // What nodes say of themselves, and ask, is out of date when NATS is back.
+        if matches!(control, Control::Node(_)) && !self.0.link.is_there() {
+            return ready(Err(LinkError::Away.into())).boxed();
+        }
         self.0.tell_all(ToNodes::control(&control.to_json()))
     }
 

@@ -51,27 +51,35 @@ impl Once {
         if waits {
             link.returned().await;
         }
-        let refused = match keys.have_room(1).await {
-            Ok(true) => None,
-            Ok(false) => Some(NO_ROOM_FOR_KEYS),
-            Err(error) => Some(error.into()),
+        let room = match keys.room(1).await {
+            Ok(Some(room)) => Ok(room),
+            // One that is remembered needs none.
+            Ok(None) => Err(match keys.is_published(&channel, &key, at).await {
+                Ok(true) => Ok(Published { position: None, duplicate: true }),
+                Ok(false) => Err(NO_ROOM_FOR_KEYS),
+                Err(error) => Err(error.into()),
+            }),
+            Err(error) => Err(Err(error.into())),
         };
-        if let Some(error) = refused {
-            drop(place);
-            let _ = told.send(Err(error));
-            return;
-        }
+        let room = match room {
+            Ok(room) => room,
+            Err(outcome) => {
+                drop(place);
+                let _ = told.send(outcome);
+                return;
+            }
+        };
         // Never that of a record that is nobody's.
         let owner = rand::random::<u64>().max(1);
         match keys.take(&channel, &key, at, owner, waits).await {
-            Ok(true) => {}
+            Ok(true) => room.be_used(),
             Ok(false) => {
-                drop(place);
+                drop((place, room));
                 let _ = told.send(Ok(Published { position: None, duplicate: true }));
                 return;
             }
             Err(NotTaken { error, may_stand }) => {
-                drop(place);
+                drop((place, room));
                 let _ = told.send(Err(error.into()));
                 if may_stand {
                     // Nothing was published, so whoever tries again is to be let through.

@@ -10,7 +10,7 @@
 //! first was kept is then seen by what stands behind the head. In: publications of one channel, in order. Out: their
 //! positions, or why they have none.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use tokensocket_protocol::Position;
@@ -19,6 +19,7 @@ use super::NO_ROOM_FOR_KEYS;
 use super::channel::Head;
 use super::frame::{AROUND_BATCH, Batch, EntryKey};
 use super::histories::{Histories, Slot, Waiting, told};
+use super::keys::Room;
 use super::stream::Span;
 use crate::broker::{BrokerError, Published};
 use crate::history::History;
@@ -44,6 +45,8 @@ struct Write {
     sent: Option<Batch>,
     /// Those that wait for one of what was sent, which has their key: by its place there.
     later: HashMap<usize, Vec<Waiting>>,
+    /// For the keys of these.
+    room: Option<Room>,
 }
 
 impl Histories {
@@ -65,7 +68,7 @@ impl Histories {
                 line.publications.push_front(waiting);
             }
         }
-        let mut write = Write { waiting: all.into(), sent: None, later: HashMap::new() };
+        let mut write = Write { waiting: all.into(), sent: None, later: HashMap::new(), room: None };
         if self.waits {
             write.wait_from_now(self.link.options.timeout);
         }
@@ -235,8 +238,16 @@ impl Histories {
         let known: HashMap<usize, Option<Position>> =
             keys.iter().zip(records).filter_map(|((n, _), record)| Some((*n, record?.position))).collect();
         // One that is kept and whose key cannot be recorded would hold up all that come behind it.
-        let unknown = keys.len() - known.len();
-        let is_room = unknown == 0 || self.keys.have_room(unknown).await?;
+        let unknown: HashSet<&str> =
+            keys.iter().filter(|(n, _)| !known.contains_key(n)).map(|(_, key)| &*key.text).collect();
+        if !write.room.as_ref().is_some_and(|room| room.is_for(unknown.len())) {
+            // What was set aside for fewer is free again.
+            write.room = None;
+            if !unknown.is_empty() {
+                write.room = self.keys.room(unknown.len()).await?;
+            }
+        }
+        let is_room = write.room.is_some();
         let mut first: HashMap<String, usize> = HashMap::new();
         let mut later: HashMap<usize, Vec<Waiting>> = HashMap::new();
         let mut fresh: Vec<Waiting> = Vec::with_capacity(write.waiting.len());
@@ -284,6 +295,9 @@ impl Histories {
                 let _ = later.told.send(Ok(Published { position: position.clone(), duplicate: true }));
             }
             let _ = waiting.told.send(Ok(Published { position, duplicate: false }));
+        }
+        if let Some(room) = write.room.take() {
+            room.be_used();
         }
         let head = Head::of(sequence, batch);
         let now = batch.entries.iter().map(|entry| entry.at).max().unwrap_or_default();

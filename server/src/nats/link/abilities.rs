@@ -1,17 +1,20 @@
 //! What the connected server can do, and JetStream, which may begin after it.
 //!
-//! In: the client. Out: abilities, and what is said to be lacking. Knows nothing of what is asked of it.
+//! In: the client, on how many servers everything is to be kept. Out: abilities, and what is said to be lacking. Knows
+//! nothing of what is asked of it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::Context;
 use async_nats::jetstream::response::Response;
+use async_nats::jetstream::stream::{Config, StorageType};
 use async_nats::{Client, connection};
 use parking_lot::Mutex;
 use serde::de::IgnoredAny;
 
-/// How often JetStream is looked for where it was not found.
+/// How often JetStream, or a server of its cluster, is looked for where it was not found.
 const SEEK: Duration = Duration::from_secs(2);
 /// The oldest server that has what is used here.
 const OLDEST: (i64, i64, i64) = (2, 9, 0);
@@ -30,18 +33,39 @@ pub(super) struct Abilities {
     /// Conditions of appends are checked and the append done in one step.
     pub(super) strict: bool,
     pub(super) lacks: Vec<String>,
+    /// Something that it lacks may come yet.
+    pub(super) is_missed: bool,
 }
 
-/// Looks what it can do.
-pub(super) async fn look(client: &Client, jetstream: &Context) -> Abilities {
+/// What it is to keep, and under which name a stream may be tried.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    /// On how many servers.
+    pub(super) replicas: usize,
+    pub(super) prefix: String,
+}
+
+/// Looks what it can do; whether it keeps as is `wanted` only if that is said, since a stream is made for it.
+pub(super) async fn look(client: &Client, jetstream: &Context, wanted: Option<&Wanted>) -> Abilities {
     let mut abilities = Abilities { version: Some(client.server_info().version), ..Abilities::default() };
     if client.is_server_compatible(OLDEST.0, OLDEST.1, OLDEST.2) {
         abilities.strict = client.is_server_compatible(STRICT.0, STRICT.1, STRICT.2);
         abilities.jetstream = has_jetstream(jetstream).await;
         if !abilities.jetstream {
+            abilities.is_missed = true;
             abilities.lacks.push(NO_JETSTREAM.to_owned());
         } else if !abilities.strict {
             abilities.lacks.push(NOT_STRICT.to_owned());
+        }
+        if abilities.jetstream
+            && let Some(wanted) = wanted.filter(|wanted| wanted.replicas > 1)
+            && let Some(why) = refuses_replicas(jetstream, wanted).await
+        {
+            abilities.is_missed = true;
+            let replicas = wanted.replicas;
+            abilities.lacks.push(format!(
+                "nothing can be kept on {replicas} servers (`replicas`) here, so histories, device queues, tokens, presence and idempotency keys are refused: NATS says \"{why}\""
+            ));
         }
     } else {
         abilities.lacks.push("JetStream of NATS 2.9 or later is needed: no histories, device queues, tokens, presence and idempotency keys".to_owned());
@@ -64,22 +88,50 @@ async fn has_jetstream(jetstream: &Context) -> bool {
     }
 }
 
-/// Looks for JetStream for as long as it was not found: a cluster that begins is without it until it has a leader.
+/// Why nothing can be kept on so many servers, if that is so: what is said to a stream that is tried, in memory, and gone again.
+async fn refuses_replicas(jetstream: &Context, wanted: &Wanted) -> Option<String> {
+    let name = format!("{}_=replicas", super::super::names::token(&wanted.prefix));
+    let config = Config {
+        subjects: vec![format!("{}.=replicas", super::super::names::token(&wanted.prefix))],
+        name,
+        storage: StorageType::Memory,
+        num_replicas: wanted.replicas,
+        ..Config::default()
+    };
+    let made = jetstream.request(format!("STREAM.CREATE.{}", config.name), &config).await;
+    match made {
+        // By another node, which said otherwise and has gone.
+        Ok(Response::<IgnoredAny>::Err { error }) if error.error_code() == ErrorCode::STREAM_NAME_EXIST => {}
+        Ok(Response::Err { error }) => return Some(error.to_string()),
+        Ok(Response::Ok(_)) => {}
+        Err(error) => {
+            tracing::debug!(%error, "JetStream does not say whether it keeps replicas");
+            return None;
+        }
+    }
+    // Another node may have, since it tried at the same time.
+    let _ = jetstream.delete_stream(&config.name).await;
+    None
+}
+
+/// Looks again for as long as something was missed: a cluster that begins is without JetStream until it has a leader, and
+/// without replicas until enough of its servers are there.
 pub(super) async fn seek(
     client: Client,
     jetstream: Context,
     abilities: Arc<Mutex<Abilities>>,
+    wanted: Wanted,
     address: String,
 ) {
     loop {
         tokio::time::sleep(SEEK).await;
-        let is_missed = abilities.lock().lacks.iter().any(|lack| lack == NO_JETSTREAM);
-        if !is_missed || client.connection_state() != connection::State::Connected {
+        let known = abilities.lock().clone();
+        if !known.is_missed || client.connection_state() != connection::State::Connected {
             continue;
         }
-        let found = look(&client, &jetstream).await;
-        if found.jetstream {
-            tracing::info!(address, "JetStream is there");
+        let found = look(&client, &jetstream, Some(&wanted)).await;
+        if found.jetstream && found != known {
+            tracing::info!(address, lacks = ?found.lacks, "JetStream is there");
             *abilities.lock() = found;
         }
     }
