@@ -13,7 +13,8 @@ use tokensocket_server::{
     Publication, Publish, RawJson, Redis, RedisBroker, RedisOptions, Timestamp,
 };
 use tokensocket_tests::engine;
-use tokensocket_tests::engine::{RedisCluster, RedisSentinel, Settings};
+use tokensocket_tests::engine::{RedisCluster, RedisSentinel, SENTINEL_PASSWORD, Settings};
+use tokensocket_tests::limit::until;
 
 /// Namespaces of one engine, each of which nobody had before.
 struct Fresh {
@@ -86,6 +87,23 @@ async fn a_server_with_tls_and_a_password_does_its_duties() {
     assert!(matches!(refused, tokensocket_server::RedisError::Unfit { .. }), "{refused}");
     let distrusted = Redis::connect(&address, RedisOptions::new().password("se%cret")).await.unwrap_err();
     assert!(distrusted.to_string().contains("certificate"), "{distrusted}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sentinels_and_their_servers_may_each_ask_for_a_password() {
+    let mut sentinel = RedisSentinel::with(Settings::new().password("servers")).await;
+    let options = RedisOptions::new().sentinel_password(SENTINEL_PASSWORD);
+    let redis = Redis::connect(&sentinel.url(), options.clone()).await.unwrap();
+    assert_eq!(redis.status().away, None);
+    sentinel.kill_primary().await;
+    // The new one asks for the same.
+    until("the new primary to let it in", || redis.status().away.is_none()).await;
+    for wrong in
+        [RedisOptions::new(), options.password("wrong"), RedisOptions::new().sentinel_password("wrong")]
+    {
+        let refused = Redis::connect(&sentinel.url(), wrong).await.unwrap_err();
+        assert!(matches!(refused, tokensocket_server::RedisError::Unfit { .. }), "{refused}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -264,7 +264,8 @@ async fn with_a_full_memory_it_refuses_and_loses_nothing() {
 async fn what_is_buffered_is_published_in_its_order() {
     const ROOM: usize = 100;
     let mut engine = engine::Redis::with(Settings::new().keep(Keep::Always)).await;
-    let options = options().outage(Outage::Buffer { messages: ROOM, bytes: 1 << 20 });
+    // What waits for an engine that is away is not what may be on its way to one that is there.
+    let options = options().outage(Outage::Buffer { messages: ROOM, bytes: 1 << 20 }).max_pending(16);
     let mut node = Node::connect(&engine.url(), options).await;
     node.follow("a").await;
     node.publish("a", 0).await.unwrap();
@@ -283,6 +284,24 @@ async fn what_is_buffered_is_published_in_its_order() {
     assert!(refused.iter().all(|outcome| matches!(outcome, Err(BrokerError::TooMany(_)))), "{refused:?}");
     assert_eq!(node.kept("a").await, (0..=100).collect::<Vec<_>>(), "in order, each once");
     assert_eq!(node.gap().await, Gap::All);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nodes_say_of_themselves_does_not_wait_for_an_engine() {
+    let mut engine = engine::Redis::with(Settings::new().keep(Keep::Always)).await;
+    let options = options().outage(Outage::Buffer { messages: 1, bytes: 1 << 20 });
+    let node = Node::connect(&engine.url(), options).await;
+    engine.kill();
+    node.misses("a").await;
+    for _ in 0..3 {
+        let said = within("a refusal", node.broker.control(Control::Node(RawJson::null()))).await;
+        assert!(matches!(said, Err(BrokerError::Unavailable(_))), "{said:?}");
+    }
+    // There is room for what an application wants.
+    let mut asked = Box::pin(node.broker.control(Control::UnsubscribeAll(channel("a"))));
+    assert!(futures_util::poll!(&mut asked).is_pending());
+    engine.start_again().await;
+    within("its outcome", asked).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -481,6 +500,23 @@ async fn a_channel_of_a_slot_that_nobody_has_is_followed_when_somebody_has_it() 
     let counted = cluster.nodes[1].command(&["PUBSUB", "SHARDNUMSUB", &topic(&left), &topic(&after)]).await;
     let counted: Vec<&str> = counted.lines().collect();
     assert_eq!([counted[1], counted[3]], ["0", "1"], "{counted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_was_reset_takes_no_other_with_it() {
+    let settings = Settings::new().more(["--cluster-require-full-coverage", "no"]);
+    let cluster = RedisCluster::with(settings).await;
+    let channels = one_of_each(&cluster).await;
+    let node = Node::connect(&cluster.url(), options()).await;
+    // Who is asked first who has which slots.
+    let first = (0..cluster.nodes.len()).min_by_key(|at| cluster.nodes[*at].address.to_string()).unwrap();
+    let others = (0..cluster.nodes.len()).filter(|at| *at != first);
+    assert_eq!(cluster.nodes[first].command(&["CLUSTER", "RESET", "HARD"]).await, "OK");
+    // It says that somebody else may have the slot, and then that it knows of nobody who has any.
+    assert!(node.publish(&channels[first], 1).await.is_err());
+    for name in others.map(|at| &channels[at]) {
+        node.publish(name, 1).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -18,6 +18,7 @@ use tokensocket_tests::engine::{Engine, Keep, Kind, Settings};
 use tokensocket_tests::limit::{until, within};
 use tokensocket_tests::native::{connected, native};
 use tokensocket_tests::node::{Node, builder};
+use tokensocket_tests::of_each_engine;
 use tokensocket_tests::wire::Client;
 use tokio::time::{sleep, timeout};
 
@@ -26,31 +27,6 @@ const STORE: Duration = Duration::from_millis(100);
 const AWAY: Duration = Duration::from_secs(6);
 /// How many publications may wait.
 const MOST: usize = 16;
-
-/// The same tests for each engine.
-macro_rules! of_each_engine {
-    ($($name:ident)*) => {
-        #[cfg(feature = "redis")]
-        mod redis {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    super::$name(super::Kind::Redis).await;
-                }
-            )*
-        }
-
-        #[cfg(feature = "nats")]
-        mod nats {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    super::$name(super::Kind::Nats).await;
-                }
-            )*
-        }
-    };
-}
 
 of_each_engine! {
     a_publication_that_waited_for_the_engine_is_acknowledged_when_it_is_published

@@ -137,15 +137,16 @@ impl RedisOptions {
         self
     }
 
-    /// How many operations may wait for Redis, those on their way included. One more is refused. Default 65,536.
+    /// How many operations may wait for a Redis that can be reached, those on their way included. One more is refused. What
+    /// [`Outage::Buffer`] has wait for one that cannot counts for its bounds, and not here. Default 65,536.
     #[must_use]
     pub fn max_pending(mut self, operations: usize) -> Self {
         self.max_pending = operations;
         self
     }
 
-    /// How many bytes of operations may wait for Redis, and as many again in each device store behind a delivery to very
-    /// many. What is beyond is refused. Default 64 MiB.
+    /// The same in bytes, and as many again in each device store behind a delivery to very many. What is beyond is refused.
+    /// Default 64 MiB.
     #[must_use]
     pub fn max_pending_bytes(mut self, bytes: usize) -> Self {
         self.max_pending_bytes = bytes;

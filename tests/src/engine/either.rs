@@ -70,3 +70,29 @@ impl Engine {
         of_either!(self, engine => engine.empty().await);
     }
 }
+
+/// The same tests for each engine that is built in: functions of the file that take a [`Kind`].
+#[macro_export]
+macro_rules! of_each_engine {
+    ($($name:ident)*) => {
+        #[cfg(feature = "redis")]
+        mod redis {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name($crate::engine::Kind::Redis).await;
+                }
+            )*
+        }
+
+        #[cfg(feature = "nats")]
+        mod nats {
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name($crate::engine::Kind::Nats).await;
+                }
+            )*
+        }
+    };
+}

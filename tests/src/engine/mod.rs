@@ -30,7 +30,7 @@ pub use nats::Nats;
 pub use nats_cluster::NatsCluster;
 pub use nats_way::{Fate, NatsWay};
 pub use redis::Redis;
-pub use sentinel::RedisSentinel;
+pub use sentinel::{RedisSentinel, SENTINEL_PASSWORD};
 pub use server::Server;
 
 use std::path::{Path, PathBuf};

@@ -7,7 +7,6 @@ use super::redis::command;
 use super::server::{Program, Server, text};
 use super::{Redis, Settings};
 use crate::limit::within;
-use crate::process::Place;
 
 /// What the Sentinels call it.
 const SERVICE: &str = "main";
@@ -23,10 +22,15 @@ pub struct RedisSentinel {
     /// The two servers. The first is the primary in the beginning.
     pub servers: Vec<Redis>,
     sentinels: Vec<Sentinel>,
+    /// Of the two servers.
+    password: Option<String>,
 }
 
 #[derive(Debug)]
 struct Sentinel(Server);
+
+/// What the Sentinels ask for, where the servers ask for another.
+pub const SENTINEL_PASSWORD: &str = "watchers";
 
 impl RedisSentinel {
     /// Starts all of it, and waits until every Sentinel knows the others and the replica.
@@ -34,28 +38,30 @@ impl RedisSentinel {
         Self::with(Settings::new()).await
     }
 
-    /// Starts it with these settings for the two servers. Without TLS and password.
+    /// Starts it with these settings for the two servers. Where these ask for a password, the Sentinels do, too: for
+    /// [`SENTINEL_PASSWORD`]. Without TLS.
     pub async fn with(settings: Settings) -> Self {
-        assert!(!settings.tls && settings.password.is_none(), "the Sentinels here speak neither");
+        assert!(!settings.tls, "the Sentinels here do not speak it");
         let primary = Redis::with(settings.clone()).await;
         let of = [primary.address.ip().to_string(), primary.port().to_string()];
         let replica = Redis::try_with(&settings, |_, _| {
             ["--replicaof", &of[0], &of[1], "--repl-diskless-sync-delay", "0"].map(str::to_owned).into()
         });
         let servers = vec![replica.await];
-        let mut all = Self { servers, sentinels: Vec::new() };
+        let mut all = Self { servers, sentinels: Vec::new(), password: settings.password.clone() };
         all.servers.insert(0, primary);
         for _ in 0..SENTINELS {
-            all.sentinels.push(Sentinel::start(&settings.place, all.servers[0].address).await);
+            all.sentinels.push(Sentinel::start(&settings, all.servers[0].address).await);
         }
         all.is_whole().await;
         all
     }
 
-    /// `redis+sentinel://…` with all Sentinels, and the service.
+    /// `redis+sentinel://…` with all Sentinels, the service, and the servers' password.
     pub fn url(&self) -> String {
         let all: Vec<_> = self.sentinels.iter().map(|sentinel| sentinel.0.address.to_string()).collect();
-        format!("redis+sentinel://{}/{SERVICE}", all.join(","))
+        let password = self.password.as_ref().map(|password| format!(":{password}@"));
+        format!("redis+sentinel://{}{}/{SERVICE}", password.unwrap_or_default(), all.join(","))
     }
 
     /// Which of [`servers`](Self::servers) the first Sentinel calls the primary.
@@ -108,11 +114,14 @@ impl RedisSentinel {
 }
 
 impl Sentinel {
-    async fn start(place: &Place, primary: SocketAddr) -> Self {
-        let settings = Settings::new().place(place.clone());
+    async fn start(servers: &Settings, primary: SocketAddr) -> Self {
+        let mut settings = Settings::new().place(servers.place.clone());
+        if servers.password.is_some() {
+            settings = settings.password(SENTINEL_PASSWORD);
+        }
         let server = Server::start(&PROGRAM, &settings, |here| {
             let path = here.folder.join("sentinel.conf");
-            let configuration = format!(
+            let mut configuration = format!(
                 "bind {}\nport {}\ndir {}\nprotected-mode no\nsentinel monitor {SERVICE} {} {} 2\n\
                  sentinel down-after-milliseconds {SERVICE} 1000\nsentinel failover-timeout {SERVICE} 6000\n",
                 here.address.ip(),
@@ -121,6 +130,11 @@ impl Sentinel {
                 primary.ip(),
                 primary.port(),
             );
+            if let Some(password) = &servers.password {
+                let more =
+                    format!("requirepass {SENTINEL_PASSWORD}\nsentinel auth-pass {SERVICE} {password}\n");
+                configuration.push_str(&more);
+            }
             std::fs::write(&path, configuration).expect("a file can be written");
             vec![text(&path), "--sentinel".to_owned()]
         });

@@ -194,7 +194,9 @@ impl Broker for RedisBroker {
     fn control(&self, control: Control) -> BoxFuture<'_, Result<(), BrokerError>> {
         async move {
             self.shared.started()?.hears.clone().await;
-            self.shared.send(&self.shared.to_all(), frame::control(&control), true).await.map(drop)
+            // What nodes say of themselves, and ask, is out of date when a Redis is back that was away.
+            let waits = !matches!(control, Control::Node(_));
+            self.shared.send(&self.shared.to_all(), frame::control(&control), waits).await.map(drop)
         }
         .boxed()
     }

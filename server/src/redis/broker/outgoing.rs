@@ -30,7 +30,7 @@ struct Waiting {
     key: Option<Key>,
     at: Timestamp,
     told: oneshot::Sender<Result<Published, BrokerError>>,
-    _shares: Vec<Share>,
+    _share: Share,
 }
 
 impl Waiting {
@@ -68,9 +68,9 @@ impl Outgoing {
     ) -> Result<oneshot::Receiver<Result<Published, BrokerError>>, BrokerError> {
         let Publish { channel, message, history, key, at } = publish;
         let line = names::line(&self.link, &channel);
-        let shares = self.link.admit(&line, message.as_bytes().len() + AROUND)?;
+        let share = self.link.admit(&line, message.as_bytes().len() + AROUND)?;
         let (told, outcome) = oneshot::channel();
-        let waiting = Waiting { message, history, key, at, told, _shares: shares };
+        let waiting = Waiting { message, history, key, at, told, _share: share };
         let mut channels = self.channels.lock();
         if let Some(queue) = channels.get_mut(&channel) {
             queue.push_back(waiting);

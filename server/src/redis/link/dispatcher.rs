@@ -22,6 +22,7 @@ use crate::redis::error::LinkError;
 /// What all lanes send by.
 pub(super) struct Dispatcher {
     pub(super) topology: Arc<Topology>,
+    /// What may wait for servers that are here.
     pub(super) pending: Arc<Budget>,
     /// What may wait for servers that are away; `None`: nothing.
     pub(super) held: Option<Arc<Budget>>,
@@ -65,21 +66,30 @@ impl Group {
 }
 
 impl Dispatcher {
-    /// Its parts of what may wait, if something of this size may be asked about a slot now.
-    pub(super) fn admit(&self, slot: usize, bytes: usize, waits: bool) -> Result<Vec<Share>, LinkError> {
-        let mut shares = vec![self.pending.take(bytes).ok_or(LinkError::Overloaded)?];
-        if let Some(error) = self.away(slot) {
-            let held = self.held.as_ref().filter(|_| waits).ok_or(error)?;
-            shares.push(held.take(bytes).ok_or(LinkError::Overloaded)?);
-        }
-        Ok(shares)
+    /// Its part of what may wait, if something of this size may be asked about a slot now; and whether it is held for a
+    /// server that is away.
+    pub(super) fn admit(&self, slot: usize, bytes: usize, waits: bool) -> Result<(Share, bool), LinkError> {
+        let (budget, is_held) = match self.away(slot) {
+            None => (&self.pending, false),
+            Some(error) => (self.held.as_ref().filter(|_| waits).ok_or(error)?, true),
+        };
+        Ok((budget.take(bytes).ok_or(LinkError::Overloaded)?, is_held))
     }
 
-    /// The same for work, which may have its parts already; and whether it waits for a server that is away.
-    pub(super) fn admit_work(&self, slot: usize, work: &dyn Work) -> Result<(Vec<Share>, bool), LinkError> {
+    /// The same for work, which may have its part already.
+    pub(super) fn admit_work(
+        &self,
+        slot: usize,
+        work: Box<dyn Work>,
+    ) -> Result<Item, (Box<dyn Work>, LinkError)> {
         let waits = self.held.is_some() && work.waits();
-        let shares = if work.is_admitted() { Vec::new() } else { self.admit(slot, work.bytes(), waits)? };
-        Ok((shares, waits))
+        if work.is_admitted() {
+            return Ok(Item::new(work, slot, None, waits, true));
+        }
+        match self.admit(slot, work.bytes(), waits) {
+            Ok((share, is_held)) => Ok(Item::new(work, slot, Some(share), waits, is_held)),
+            Err(error) => Err((work, error)),
+        }
     }
 
     /// Why nothing can be asked about a slot now.
@@ -96,8 +106,10 @@ impl Dispatcher {
         let mut groups: Vec<Group> = Vec::new();
         let mut left = Vec::new();
         let now = Instant::now();
+        // One map for all of them: two of one slot go to one server.
+        let map = self.topology.map();
         for item in items.into_iter().filter_map(|item| item.unless_forgotten(now)) {
-            let shard = self.topology.shard(item.slot);
+            let shard = map.shard(item.slot).cloned();
             let at = groups.iter().position(|group| group.is_of(shard.as_ref())).unwrap_or_else(|| {
                 groups.push(Group::new(shard));
                 groups.len() - 1

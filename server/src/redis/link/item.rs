@@ -25,19 +25,19 @@ pub(super) struct Item {
     sent: Option<Instant>,
     /// When it was first sent of those times of which no answer came.
     doubted: Option<Instant>,
-    /// Its parts of what may wait.
-    shares: Vec<Share>,
+    /// Its part of what may wait, unless the work has it.
+    share: Option<Share>,
 }
 
 impl Item {
     pub(super) fn new(
         work: Box<dyn Work>,
         slot: usize,
-        shares: Vec<Share>,
+        share: Option<Share>,
         waits: bool,
         is_held: bool,
     ) -> Self {
-        Self { work, slot, waits, is_held, last: None, tried: None, sent: None, doubted: None, shares }
+        Self { work, slot, waits, is_held, last: None, tried: None, sent: None, doubted: None, share }
     }
 
     /// It is tried now.
@@ -58,7 +58,7 @@ impl Item {
 
     /// Has it wait for a server that is away, with this part of what may wait.
     pub(super) fn hold(&mut self, share: Share) {
-        self.shares.push(share);
+        self.share = Some(share);
         self.is_held = true;
     }
 
@@ -82,26 +82,19 @@ impl Item {
     }
 
     /// What may have been done so long ago that it would be done twice now ends with that.
-    pub(super) fn unless_forgotten(mut self, now: Instant) -> Option<Self> {
+    pub(super) fn unless_forgotten(self, now: Instant) -> Option<Self> {
         let ends =
             self.doubted.zip(self.work.remembered()).and_then(|(sent, window)| sent.checked_add(window));
-        if ends.is_none_or(|ends| now < ends) {
-            return Some(self);
-        }
-        match self.last.take() {
-            Some(error) => {
-                self.work.done(Err(error));
-                None
-            }
-            None => Some(self),
-        }
+        if ends.is_none_or(|ends| now < ends) { Some(self) } else { self.unless_failed() }
     }
 
     /// What was tried for long enough ends with what became of it, unless it waits for its server.
-    pub(super) fn unless_late(mut self, since: Option<Instant>) -> Option<Self> {
-        if self.waits && self.is_held || self.tried > since {
-            return Some(self);
-        }
+    pub(super) fn unless_late(self, since: Option<Instant>) -> Option<Self> {
+        if self.waits && self.is_held || self.tried > since { Some(self) } else { self.unless_failed() }
+    }
+
+    /// What failed ends with that.
+    fn unless_failed(mut self) -> Option<Self> {
         match self.last.take() {
             Some(error) => {
                 self.work.done(Err(error));
@@ -130,7 +123,7 @@ mod tests {
         let (told, outcome) = oneshot::channel();
         let command: Cmd = cmd("PING");
         let work = Call { command, bytes: 0, again: Again::Safe, waits: false, told };
-        (Item::new(Box::new(work), 0, Vec::new(), false, false), outcome)
+        (Item::new(Box::new(work), 0, None, false, false), outcome)
     }
 
     /// Work that is remembered for ten seconds.
@@ -165,7 +158,7 @@ mod tests {
     #[test]
     fn what_may_have_been_done_is_not_sent_again_when_it_is_forgotten() {
         let (told, outcome_of) = oneshot::channel();
-        let mut item = Item::new(Box::new(Remembered(told)), 0, Vec::new(), true, true);
+        let mut item = Item::new(Box::new(Remembered(told)), 0, None, true, true);
         let begun = Instant::now();
         let after = |seconds| begun + Duration::from_secs(seconds);
         item.is_tried(begun);

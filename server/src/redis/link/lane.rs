@@ -65,13 +65,12 @@ impl Lane {
 
     /// Puts work behind what is there, or says at once that it will not be done.
     pub(super) fn submit(&self, dispatcher: &Dispatcher, slot: usize, work: Box<dyn Work>) {
-        match dispatcher.admit_work(slot, work.as_ref()) {
-            Ok((shares, waits)) => {
-                let is_held = work.is_admitted() || shares.len() > 1;
-                self.queue.waiting.lock().push_back(Item::new(work, slot, shares, waits, is_held));
+        match dispatcher.admit_work(slot, work) {
+            Ok(item) => {
+                self.queue.waiting.lock().push_back(item);
                 self.queue.wake.notify_one();
             }
-            Err(error) => work.done(Err(error)),
+            Err((work, error)) => work.done(Err(error)),
         }
     }
 }
@@ -223,7 +222,7 @@ mod tests {
         fn submit(&self, slot: usize, number: usize) -> oneshot::Receiver<Result<Value, LinkError>> {
             let (told, outcome) = oneshot::channel();
             let work = Call { command: cmd("PING"), bytes: number, again: Again::Safe, waits: false, told };
-            let item = Item::new(Box::new(work), slot, Vec::new(), false, false);
+            let item = Item::new(Box::new(work), slot, None, false, false);
             self.queue.waiting.lock().push_back(item);
             self.queue.wake.notify_one();
             outcome

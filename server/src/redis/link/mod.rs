@@ -1,7 +1,7 @@
 //! The connections to an engine: what it is asked, and what comes of itself.
 //!
 //! ```text
-//! script, call, submit ─▶ lane (order) ─▶ dispatcher ─▶ topology (whose slot?) ─▶ server ─▶ Redis
+//! call, read, submit ───▶ lane (order) ─▶ dispatcher ─▶ topology (whose slot?) ─▶ server ─▶ Redis
 //! follow, listen ───────▶ topology ─▶ subscriber ◀─ messages, in order ───────────────────── Redis
 //! ```
 //!
@@ -225,8 +225,8 @@ impl Link {
 
     /// Counts something of this size that is to be submitted about a key; not any more when this is dropped. With
     /// [`Outage::Buffer`] it may wait for a server that is away.
-    pub(in crate::redis) fn admit(&self, key: &str, bytes: usize) -> Result<Vec<Share>, LinkError> {
-        self.engine.dispatcher.admit(slot(key), bytes, true)
+    pub(in crate::redis) fn admit(&self, key: &str, bytes: usize) -> Result<Share, LinkError> {
+        self.engine.dispatcher.admit(slot(key), bytes, true).map(|(share, _)| share)
     }
 
     /// Sends a command about a key. It is in the queue when this returns, whether or not the future is polled.

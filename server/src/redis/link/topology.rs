@@ -54,14 +54,14 @@ impl Shard {
 }
 
 /// Who has what, at one moment.
-struct Map {
+pub(super) struct Map {
     shards: Vec<Arc<Shard>>,
     /// For each slot the place of its shard above; [`NOBODY`] for those that no server has.
     slots: Vec<u16>,
 }
 
 impl Map {
-    fn shard(&self, slot: usize) -> Option<&Arc<Shard>> {
+    pub(super) fn shard(&self, slot: usize) -> Option<&Arc<Shard>> {
         self.shards.get(usize::from(*self.slots.get(slot)?))
     }
 }
@@ -139,6 +139,10 @@ impl Topology {
 
     pub(super) fn is_cluster(&self) -> bool {
         self.is_cluster
+    }
+
+    pub(super) fn map(&self) -> Arc<Map> {
+        self.map.load_full()
     }
 
     pub(super) fn shard(&self, slot: usize) -> Option<Arc<Shard>> {
@@ -263,8 +267,10 @@ impl Topology {
             };
             let slots: Result<Value, _> =
                 cmd("CLUSTER").arg("SLOTS").query_async(&mut live.connection.clone()).await;
-            if let Ok(slots) = slots {
-                return Some(read_ranges(&slots, host));
+            // One that was reset knows of nobody, and says so.
+            let ranges = slots.map(|slots| read_ranges(&slots, host)).unwrap_or_default();
+            if !ranges.is_empty() {
+                return Some(ranges);
             }
         }
         ask_any(&self.dialer, &self.seeds).await.ok()

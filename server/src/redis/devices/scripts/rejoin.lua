@@ -20,7 +20,9 @@ while at < #ARGV do
     d.l, d.e = last, epoch
     if d.x == salt then note(d, '', 'lost') end
   end
-  check_salt(d, salt)
+  local is_asked_elsewhere = false
+  for other in string.gmatch(d.c, '(%x+)=%d+;') do is_asked_elsewhere = is_asked_elsewhere or other ~= node end
+  check_salt(d, salt, is_asked_elsewhere)
   d.p, d.t = '', ttl
   set_connections(d, node, count)
   save_device(d)
