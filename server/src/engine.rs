@@ -56,14 +56,19 @@ pub enum Outage {
     /// They wait, and are published in their order once the engine is back. What is beyond one of the bounds is refused.
     ///
     /// Whoever publishes waits until his publication is done or refused, however long the outage: the `store_timeout` does
-    /// not count. His own limit does, such as a client's call timeout or that of an HTTP request; a publication whose
-    /// publisher has given up is published all the same, so use keys. A server that ends tells those who still wait that the
-    /// outcome is not known. Each that waits costs its message and its waiting caller, which the bounds limit; behind the
+    /// not count. What was on its way when the connection broke, and has no key, is not sent again: he is told that its
+    /// outcome is not known. His own limit counts, such as a client's call timeout or that of an HTTP request; a publication
+    /// whose publisher has given up is published all the same, so use keys. A server that ends tells those who still wait that
+    /// the outcome is not known. Each that waits costs its message and its waiting caller, which the bounds limit; behind the
     /// publications of a connection wait its own subscriptions.
+    ///
+    /// Broadcasts, and what is said to the sockets of all nodes, wait like publications; what nodes say of themselves, and ask
+    /// of all others, is refused. On Redis deliveries and presence are refused as well; on NATS they wait, too, and each of
+    /// its brokers and stores has these bounds for itself.
     Buffer {
-        /// At most so many publications.
+        /// At most so many of them.
         messages: usize,
-        /// At most so many bytes of them.
+        /// At most so many bytes.
         bytes: usize,
     },
 }

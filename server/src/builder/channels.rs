@@ -75,7 +75,8 @@ impl ServerBuilder {
         self
     }
 
-    /// How long a store may take for one thing, before whoever waits for it is told that it failed. Default 5 s.
+    /// How long a store may take for one thing, before whoever waits for it is told that it failed. Default 5 s. Not for what
+    /// waits for an engine by [`Outage::Buffer`](crate::Outage::Buffer).
     pub fn store_timeout(mut self, timeout: Duration) -> Self {
         self.config.store_timeout = timeout;
         self

@@ -282,7 +282,7 @@ pub trait DeviceStore: Send + Sync + 'static {
 
     /// Whether what is [appended](DeviceStore::append) while its engine is away waits for it, as
     /// [`Outage::Buffer`](crate::Outage::Buffer) has it: then whoever delivers waits until it is kept or refused, with no
-    /// limit of time but his own; otherwise for the `store_timeout`.
+    /// limit of time but his own, so each must come to an end once the engine is back; otherwise for the `store_timeout`.
     fn holds(&self) -> bool {
         false
     }

@@ -17,6 +17,8 @@ use crate::socket::{Socket, SocketId};
 
 /// How many entries publications may make before those that are idle are ended at once.
 const MOST_MADE: usize = 8192;
+/// How often a pattern is held against a channel to find those of a gap: some milliseconds.
+const MOST_STEPS: usize = 1 << 18;
 
 /// The followers of every pattern of this node.
 #[derive(Default)]
@@ -83,12 +85,14 @@ impl Wild {
         self.patterns.read().get(pattern).map_or_else(Vec::new, |all| all.values().cloned().collect())
     }
 
-    /// The names of some of the patterns.
-    pub(super) fn names(&self, wanted: impl Fn(&Pattern) -> bool) -> Vec<Channel> {
-        let patterns = self.patterns.read();
+    /// The names of some of the patterns, each of which costs so many steps to look at; of all where that would be too
+    /// many. Nobody who follows or leaves a pattern waits for it.
+    pub(super) fn names(&self, steps: usize, wanted: impl Fn(&Pattern) -> bool) -> Vec<Channel> {
+        let patterns: Vec<Pattern> = self.patterns.read().keys().cloned().collect();
+        let are_few = patterns.len().saturating_mul(steps) <= MOST_STEPS;
         patterns
-            .keys()
-            .filter(|pattern| wanted(pattern))
+            .into_iter()
+            .filter(|pattern| !are_few || wanted(pattern))
             .filter_map(|pattern| Channel::new(pattern.as_str()).ok())
             .collect()
     }
@@ -101,5 +105,36 @@ impl Wild {
     /// Whether entries were made since this was last asked.
     pub(super) fn take_made(&self) -> bool {
         self.made.swap(0, Ordering::Relaxed) > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failure is the test's result")]
+
+    use super::*;
+
+    fn wild(patterns: usize) -> Wild {
+        let wild = Wild::default();
+        let names = (0..patterns).map(|n| (Pattern::new(format!("p{n}.*")).unwrap(), Followers::new()));
+        wild.patterns.write().extend(names);
+        wild
+    }
+
+    #[test]
+    fn who_comes_waits_for_nobody_that_looks_at_patterns() {
+        let wild = wild(10);
+        let names = wild.names(1, |pattern| {
+            assert!(wild.patterns.try_write().is_some());
+            pattern.as_str() != "p3.*"
+        });
+        assert_eq!(names.len(), 9);
+    }
+
+    #[test]
+    fn where_looking_would_take_long_all_are_named() {
+        let wild = wild(100);
+        assert_eq!(wild.names(MOST_STEPS / 100, |_| false), []);
+        assert_eq!(wild.names(MOST_STEPS / 10, |_| false).len(), 100);
     }
 }

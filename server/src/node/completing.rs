@@ -56,3 +56,29 @@ impl<R: Send + 'static> Drop for Completing<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::time::Duration;
+
+    use tokio::time::{Instant, advance};
+
+    use super::*;
+    use crate::server::Server;
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_end_nobody_is_waited_for_anew() {
+        let (patience, passed, left) =
+            (Duration::from_secs(5), Duration::from_secs(3), Duration::from_secs(2));
+        let server = Server::builder().authenticate_anyone().store_timeout(patience).build();
+        let node = Arc::clone(server.unwrap_or_else(|_| unreachable!("nothing is configured")).node());
+        let work = Completing::begun(Arc::clone(&node), pending::<()>().boxed());
+        node.drain();
+        advance(passed).await;
+        let begun = Instant::now();
+        drop(work);
+        node.tasks.wait().await;
+        assert_eq!(begun.elapsed(), left);
+    }
+}

@@ -7,8 +7,8 @@
 //! In: that the node is to end, and perhaps that there is no time any more. Out: a signal to each socket, a turn to each
 //! guest, at the pace of the drain.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -19,7 +19,6 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Node;
-use super::patience::end_of_patience;
 use crate::session::outbox::Signal;
 use crate::socket::Socket;
 
@@ -37,6 +36,8 @@ pub(super) struct Draining {
     guests: AtomicUsize,
     /// Turns for those.
     turns: Semaphore,
+    /// When all had had their turn.
+    pub(super) dismissed: Arc<OnceLock<Instant>>,
 }
 
 impl Default for Draining {
@@ -46,6 +47,7 @@ impl Default for Draining {
             hurry: CancellationToken::new(),
             guests: AtomicUsize::new(0),
             turns: Semaphore::new(0),
+            dismissed: Arc::default(),
         }
     }
 }
@@ -92,6 +94,7 @@ impl Node {
     /// All have had their turn.
     fn dismissed(&self) {
         self.draining.turns.close();
+        let _ = self.draining.dismissed.set(Instant::now());
         self.last.cancel();
     }
 
@@ -110,7 +113,7 @@ impl Node {
 
     /// The same from anywhere.
     pub(super) fn finish_on(&self, runtime: &Handle, future: BoxFuture<'static, ()>) {
-        let limit = end_of_patience(self.last.clone(), self.config.store_timeout);
+        let limit = self.end_of_patience();
         let patient = async move {
             tokio::select! {
                 () = future => {}

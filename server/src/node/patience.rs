@@ -4,12 +4,11 @@
 //! may be done all the same.
 
 use std::future::Future;
-use std::time::Duration;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{sleep, sleep_until, timeout};
 
 use super::Node;
 use crate::broker::BrokerError;
@@ -52,20 +51,27 @@ impl Node {
         work: impl Future<Output = Result<T, E>>,
         late: E,
     ) -> Result<T, E> {
-        let patience = self.config.store_timeout;
         match asked {
-            Asked::AtOnce => timeout(patience, work).await.unwrap_or(Err(late)),
+            Asked::AtOnce => timeout(self.config.store_timeout, work).await.unwrap_or(Err(late)),
             Asked::Holding => tokio::select! {
                 biased;
                 done = work => done,
-                () = end_of_patience(self.last.clone(), patience) => Err(late),
+                () = self.end_of_patience() => Err(late),
             },
         }
     }
-}
 
-/// When nothing is waited for any more: every connection was told to go, some time ago.
-pub(super) async fn end_of_patience(last: CancellationToken, patience: Duration) {
-    last.cancelled().await;
-    sleep(patience).await;
+    /// When nothing is waited for any more: every connection was told to go, and the `store_timeout` has passed since, whenever
+    /// this was asked.
+    pub(super) fn end_of_patience(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (last, told, patience) =
+            (self.last.clone(), Arc::clone(&self.draining.dismissed), self.config.store_timeout);
+        async move {
+            last.cancelled().await;
+            match told.get().and_then(|told| told.checked_add(patience)) {
+                Some(end) => sleep_until(end).await,
+                None => sleep(patience).await,
+            }
+        }
+    }
 }

@@ -78,12 +78,15 @@ struct Pulse {
     draining: bool,
     /// When the last word of its own came back to it, by the way on which those of the others come.
     echo: Option<Instant>,
+    /// As it was when this was last asked.
+    is_cut_off: bool,
 }
 
 impl Pulse {
-    /// Whether this node hears itself no more, and so nobody else either.
-    fn is_cut_off(&self, now: Instant, every: Duration, tick: Duration) -> bool {
-        self.echo.is_some_and(|echo| now.duration_since(echo) > every * 2 + tick)
+    /// Whether this node hears itself no more, and so nobody else either; and whether that is news.
+    fn is_cut_off(&mut self, now: Instant, every: Duration, tick: Duration) -> (bool, bool) {
+        let is_cut_off = self.echo.is_some_and(|echo| now.duration_since(echo) > every * 2 + tick);
+        (is_cut_off, std::mem::replace(&mut self.is_cut_off, is_cut_off) != is_cut_off)
     }
 }
 
@@ -95,7 +98,13 @@ impl Peers {
             began: Timestamp::now(),
             every,
             roster: Mutex::default(),
-            pulse: Mutex::new(Pulse { due: None, load: Load::new(), draining: false, echo: None }),
+            pulse: Mutex::new(Pulse {
+                due: None,
+                load: Load::new(),
+                draining: false,
+                echo: None,
+                is_cut_off: false,
+            }),
             asks: Asks::default(),
             answering: Answering::default(),
             surveys: Semaphore::new(SURVEYS),
@@ -134,7 +143,16 @@ impl Node {
         }
         let now = Instant::now();
         let often = LOOKED.max(self.clock.tick() * 4);
-        let is_cut_off = self.peers.pulse.lock().is_cut_off(now, self.peers.every, self.clock.tick());
+        let (is_cut_off, is_news) =
+            self.peers.pulse.lock().is_cut_off(now, self.peers.every, self.clock.tick());
+        match (is_news, is_cut_off) {
+            (true, true) => tracing::warn!(
+                "what this node says of itself does not come back: no other node is given up as long as that lasts, and \
+                 what is asked of all takes its whole time"
+            ),
+            (true, false) => tracing::info!("what this node says of itself comes back again"),
+            (false, _) => {}
+        }
         let silent = self.peers.roster.lock().expire(now, often, is_cut_off);
         for node in silent {
             tracing::warn!(node = %node.id, name = %node.name, "a node was silent for too long");
@@ -255,5 +273,25 @@ impl Node {
     fn end_peer(&self, node: NodeId) {
         self.peers.asks.end(node);
         self.peers.answering.end(node);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_says_once_that_it_hears_itself_no_more() {
+        let (every, tick, began) = (Duration::from_secs(3), Duration::from_millis(500), Instant::now());
+        let mut pulse = Peers::new(true, None, every).pulse.into_inner();
+        let after = |seconds| began + Duration::from_secs(seconds);
+        let mut look = |echo: Option<u64>, now| {
+            pulse.echo = echo.map(after);
+            pulse.is_cut_off(after(now), every, tick)
+        };
+        assert_eq!(look(None, 60), (false, false), "it has not said anything yet");
+        assert_eq!(look(Some(60), 66), (false, false));
+        assert_eq!([look(Some(60), 67), look(Some(60), 68)], [(true, true), (true, false)]);
+        assert_eq!([look(Some(69), 70), look(Some(69), 71)], [(false, true), (false, false)]);
     }
 }
