@@ -95,7 +95,8 @@ impl TokenSocket {
         })
     }
 
-    /// Calls `listener` with what the server says of this device, on every connection.
+    /// Calls `listener` with what the server says of this device, on every connection; and at once with the last that
+    /// came, if one did.
     pub fn on_settings(&self, listener: impl Fn(&Settings) + Send + Sync + 'static) -> Listener {
         self.shared.listeners.add(EventName::Settings, move |event| {
             if let Event::Settings(settings) = event {

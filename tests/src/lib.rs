@@ -23,6 +23,7 @@ pub mod http;
 pub mod keeper;
 pub mod ledger;
 pub mod limit;
+pub mod listening;
 pub mod native;
 pub mod netns;
 pub mod node;

@@ -14,6 +14,7 @@ use rand::Rng;
 use serde_json::json;
 use tokensocket_client::{Builder, HistoryQuery, Subscription, SubscriptionError, TokenSocket};
 use tokensocket_tests::keeper::{CHANNEL, EVENT, Keeper, Orders, Promise, user};
+use tokensocket_tests::listening::listening;
 use tokensocket_tests::node::listen;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -69,12 +70,16 @@ impl Handed {
 
 /// Connects, and waits until the server knows the device.
 async fn arrive(device: Builder, handed: &Handed) -> TokenSocket {
-    let socket = device.connect().unwrap();
     let arrived = Arc::new(Notify::new());
-    let tell = Arc::clone(&arrived);
-    // It stays as long as the client does.
-    let _ = socket.on_settings(move |_| tell.notify_one());
-    handed.listen(&socket);
+    let (tell, handed) = (Arc::clone(&arrived), handed.clone());
+    let socket = listening(move || {
+        let socket = device.connect().unwrap();
+        // It stays as long as the client does.
+        let _ = socket.on_settings(move |_| tell.notify_one());
+        handed.listen(&socket);
+        socket
+    })
+    .await;
     timeout(PATIENCE, arrived.notified()).await.expect("the device arrives");
     socket
 }

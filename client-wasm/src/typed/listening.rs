@@ -94,7 +94,8 @@ impl TokenSocket {
         })
     }
 
-    /// Calls `listener` with what the server says of this device, on every connection.
+    /// Calls `listener` with what the server says of this device, on every connection; and at once with the last that
+    /// came, if one did.
     pub fn on_settings(&self, listener: impl Fn(&Settings) + MaybeSync + 'static) -> Listener {
         self.ears().listeners.add(EventName::Settings, move |event| {
             if let Event::Settings(settings) = event {

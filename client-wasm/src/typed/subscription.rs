@@ -21,7 +21,8 @@ use super::socket::TokenSocket;
 /// oldest are dropped and the next item is [`SubscriptionError::Lagged`] with their number. On a channel with
 /// history what is published while the connection is lost comes after the reconnect, beside that buffer, or
 /// [`SubscriptionError::Unrecovered`] stands in its place. On a channel without history it does not arrive; listen to
-/// [`on_reconnect`](TokenSocket::on_reconnect) to notice.
+/// [`on_reconnect`](TokenSocket::on_reconnect) to notice. A server that was cut off from others for a while says so of
+/// such a channel by [`SubscriptionError::Unrecovered`]: something may be missing.
 ///
 /// The stream ends after the channel is unsubscribed or the client ended. Dropping the last subscription
 /// to a channel unsubscribes; [`detach`](Self::detach) keeps following without a stream. A subscription

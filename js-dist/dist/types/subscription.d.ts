@@ -6,10 +6,13 @@
  * ```
  *
  * Up to 256 messages wait for a slow reader, from the moment of the subscribe on; when more come, the oldest
- * are dropped and {@link missed} counts them. What is published while the connection is lost comes after the reconnect,
- * however much it is, on a channel with history; the event `unrecovered` tells when it does not. On a channel
- * without history it does not arrive; listen to the event `reconnect` to notice. Each subscription has one reader and
- * gets every message; subscribe again for another reader.
+ * are dropped and {@link missed} counts them. Each subscription has one reader and gets every message; subscribe again
+ * for another reader.
+ *
+ * What is published while the connection is lost comes after the reconnect, however much it is, on a channel with
+ * history; the event `unrecovered` tells when it does not. On a channel without history it does not arrive; listen to
+ * the event `reconnect` to notice. A server that was cut off from others for a while says so of such a channel by
+ * `unrecovered`: something may be missing.
  *
  * The loop ends after {@link unsubscribe}, `socket.unsubscribe` or the socket's end, once it has had what was
  * waiting. It throws a {@link TokenSocketError} when the server refuses the subscription (code `forbidden`

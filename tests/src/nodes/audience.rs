@@ -10,9 +10,11 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::json;
 use tokensocket_client::{Builder, Error, HistoryQuery, SubscriptionError, TokenSocket};
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::ledger::{Ledger, Said};
+use crate::listening::listening;
 
 /// The channels that are published on, both with history.
 pub const CHANNELS: [&str; 2] = ["news", "prices"];
@@ -169,21 +171,26 @@ impl Traveller {
 impl Device {
     /// Connects, and waits until the nodes know it.
     async fn connect(url: &str, user: &'static str, id: &str, name: String, handed: Handed) -> Self {
-        let socket = builder(url, user).device(id).connect().expect("a client");
-        let arrived = Arc::new(tokio::sync::Notify::new());
+        let builder = builder(url, user).device(id);
+        let arrived = Arc::new(Notify::new());
         let (tell, resyncs, to) = (Arc::clone(&arrived), handed.clone(), handed.clone());
-        // They stay as long as the client does.
-        let _ = socket.on_settings(move |_| tell.notify_one());
-        let _ = socket.on_resync(move |resync| {
-            lock(&resyncs.0).1.push(format!("{resync:?}"));
-            async { Ok::<_, String>(()) }
+        let connecting = listening(move || {
+            let socket = builder.connect().expect("a client");
+            // They stay as long as the client does.
+            let _ = socket.on_settings(move |_| tell.notify_one());
+            let _ = socket.on_resync(move |resync| {
+                lock(&resyncs.0).1.push(format!("{resync:?}"));
+                async { Ok::<_, String>(()) }
+            });
+            let _ = socket.on_delivery_by_hand(EVENT, move |delivery| {
+                let said: Said = delivery.args().parse().expect("it is ours");
+                // Before anybody sees that it is here.
+                delivery.acknowledge();
+                lock(&to.0).0.push(said);
+            });
+            socket
         });
-        let _ = socket.on_delivery_by_hand(EVENT, move |delivery| {
-            let said: Said = delivery.args().parse().expect("it is ours");
-            // Before anybody sees that it is here.
-            delivery.acknowledge();
-            lock(&to.0).0.push(said);
-        });
+        let socket = connecting.await;
         timeout(PATIENCE, arrived.notified()).await.expect("a device arrives");
         Self { name, user, socket, handed }
     }

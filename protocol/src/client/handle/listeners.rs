@@ -178,6 +178,7 @@ struct Inner {
     functions: Vec<(u64, EventName, Function)>,
     last: u64,
     ready: Option<Event>,
+    settings: Option<Event>,
 }
 
 /// All functions that listen to one client. Cloning gives another handle to the same list.
@@ -185,17 +186,23 @@ struct Inner {
 pub struct Listeners(Arc<Mutex<Inner>>);
 
 impl Listeners {
-    /// Adds a function. One for `ready` is called at once when the first attempt is over already.
+    /// Adds a function. One for `ready` is called at once when the first attempt is over already, one for `settings` with the
+    /// last that came: a client may be connected before whoever made it has run its next line.
     pub fn add(&self, name: EventName, function: impl Fn(&Event) + MaybeSync + 'static) -> Listener {
         let function: Function = Arc::new(function);
-        let (id, ready) = {
+        let (id, told) = {
             let mut inner = lock(&self.0);
             inner.last += 1;
             let id = inner.last;
             inner.functions.push((id, name, Arc::clone(&function)));
-            (id, inner.ready.clone().filter(|_| name == EventName::Ready))
+            let told = match name {
+                EventName::Ready => inner.ready.clone(),
+                EventName::Settings => inner.settings.clone(),
+                _ => None,
+            };
+            (id, told)
         };
-        if let Some(event) = ready {
+        if let Some(event) = told {
             call(&function, &event);
         }
         Listener { id, listeners: Arc::downgrade(&self.0) }
@@ -222,8 +229,10 @@ impl Listeners {
         let name = EventName::of(event);
         let functions: Vec<Function> = {
             let mut inner = lock(&self.0);
-            if name == EventName::Ready {
-                inner.ready = Some(event.clone());
+            match name {
+                EventName::Ready => inner.ready = Some(event.clone()),
+                EventName::Settings => inner.settings = Some(event.clone()),
+                _ => {}
             }
             let heard = inner.functions.iter().filter(|(_, other, _)| *other == name);
             heard.map(|(.., function)| Arc::clone(function)).collect()
@@ -302,5 +311,17 @@ mod tests {
         listeners.emit(&Event::Ready(Ok(())));
         let (count, _) = counting(&listeners, EventName::Ready);
         assert_eq!(count.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_listener_for_settings_that_comes_late_is_told_the_last() {
+        let listeners = Listeners::default();
+        let (device, epoch) = ("phone".to_owned(), "1".to_owned());
+        let settings = Event::Settings(Settings { device_ttl: 60, device, epoch, resumed: false });
+        listeners.emit(&settings);
+        let (count, _) = counting(&listeners, EventName::Settings);
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+        listeners.emit(&settings);
+        assert_eq!(count.load(Ordering::Relaxed), 2);
     }
 }
