@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at what it does not expect")]
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokensocket_client::{Actions, Data, Event, RpcError, TokenSocket};
@@ -11,38 +16,17 @@ use tokensocket_tests::http;
 use tokensocket_tests::limit::{until, within};
 use tokensocket_tests::native::{Events, connected};
 use tokensocket_tests::node::listen;
+use tokensocket_tests::of_each_engine;
 use tokensocket_tests::packets::{Came, Packets};
 use tokensocket_tests::scenarios::run;
 use tokensocket_tests::site::{Asked, Orders, Site};
+use tokio::time::sleep;
 use warp::{Filter, Reply};
 
 /// A site's own token, which looks like one of a gateway's.
 const OWN: &str = "3f2b8f4e-6d1c-4a57-9c3e-0b5d7a9e1f24";
-
-/// The same tests for each engine.
-macro_rules! of_each_engine {
-    ($($name:ident)*) => {
-        #[cfg(feature = "redis")]
-        mod redis {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    super::$name(super::Kind::Redis).await;
-                }
-            )*
-        }
-
-        #[cfg(feature = "nats")]
-        mod nats {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    super::$name(super::Kind::Nats).await;
-                }
-            )*
-        }
-    };
-}
+/// How long a store may take, where nobody says otherwise.
+const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
 of_each_engine! {
     npm_clients_of_one_gateway_get_what_is_sent_at_another
@@ -51,6 +35,7 @@ of_each_engine! {
     a_user_is_connected_until_it_is_on_no_gateway_any_more
     the_users_of_a_gateway_that_died_are_disconnected_by_another
     a_gateway_says_that_its_engine_is_away
+    what_is_published_while_the_engine_is_away_waits_for_it
     clients_with_a_token_come_again_while_the_engine_is_away
     check_tries_the_engine_when_it_is_asked_to
 }
@@ -242,6 +227,51 @@ async fn a_gateway_says_that_its_engine_is_away(kind: Kind) {
     within("the engine to be back", back).await;
     let sends = async { while two.one.post("/send?site=newsite&apiKey=54321", &body).await.status != 200 {} };
     within("it to be sent", sends).await;
+}
+
+async fn what_is_published_while_the_engine_is_away_waits_for_it(kind: Kind) {
+    let mut engine = Engine::start(kind, Settings::new().keep(Keep::Always)).await;
+    let configuration = format!(
+        "broker: {{url: \"{}\", outage: buffer}}\n\
+         sites:\n  newsite:\n    apiKey: 54321\n    open: true\n    history: 100\n",
+        engine.url()
+    );
+    let start = async || {
+        let arguments = ["--config", "tokensocket.yml"];
+        Gateway::start_with(&[("tokensocket.yml", &configuration)], &arguments, &[]).await
+    };
+    let (one, other) = (start().await, start().await);
+    let native = connected(
+        TokenSocket::builder(other.url())
+            .token_path("/newsite/socket/token")
+            .socket_prefix("/newsite/sockets")
+            .authentication(&json!({ "user": "8" })),
+    )
+    .await;
+    let mut news = within("a subscription", native.subscribe("news")).await.unwrap().typed::<u64>();
+    engine.kill();
+    let away = async { while http::get(one.address, "/readiness").await.status != 503 {} };
+    within("the gateway to notice", away).await;
+
+    let publish = async |n: u64| command(&one, "publish", json!({ "channel": "news", "data": n })).await;
+    let mut publishing = Box::pin(join_all((1..=3).map(publish)));
+    tokio::select! {
+        answers = &mut publishing => panic!("{answers:?}"),
+        () = sleep(STORE_TIMEOUT + Duration::from_secs(1)) => {}
+    }
+    engine.start_again().await;
+    let answers = within("the answers", publishing).await;
+    let offsets = answers.iter().map(|answer| {
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()["position"]["offset"].as_u64().unwrap()
+    });
+    assert_eq!(offsets.collect::<BTreeSet<_>>(), [1, 2, 3].into());
+    let mut came = BTreeSet::new();
+    while came.len() < 3 {
+        let news = within("a publication", news.next()).await.unwrap().unwrap();
+        assert!(came.insert(news), "{news} came twice");
+    }
+    assert_eq!(came, [1, 2, 3].into());
 }
 
 async fn clients_with_a_token_come_again_while_the_engine_is_away(kind: Kind) {

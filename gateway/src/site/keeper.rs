@@ -172,10 +172,10 @@ impl Keeper {
         // It keeps its place meanwhile: whoever comes is told to come again, not that there is no such site.
         let replaced =
             join_all(replaced.into_iter().map(|(site, storage, config)| self.replace(site, storage, config)));
-        let in_folders = matches!(self.place, Place::Folder(_));
+        let is_alone = !matches!(self.place, Place::Engine(_));
         let added = wanted.into_iter().map(|config| {
-            // What one server has open no other can open.
-            let before = storages.leaving.remove(&config.name).filter(|_| in_folders);
+            // What one server has open no other can open; and of its users two would tell that know nothing of each other.
+            let before = storages.leaving.remove(&config.name).filter(|_| is_alone);
             (config, before)
         });
         let added = added.collect::<Vec<_>>().into_iter().map(|(config, before)| async move {

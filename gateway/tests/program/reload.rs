@@ -125,7 +125,7 @@ async fn a_site_whose_server_is_built_anew_keeps_what_it_kept() {
     assert_eq!(follower.ended().await.status, 0);
 }
 
-/// A gateway that keeps things on the disk and ends at a pace which no test waits for.
+/// A gateway that ends at a pace which no test waits for, and keeps things on the disk where nothing else is said.
 struct Paced {
     folder: TempDir,
     gateway: Gateway,
@@ -135,9 +135,15 @@ const SLOWLY: &str = "drain: 10m\nsites:\n";
 
 impl Paced {
     async fn start(sites: &str) -> Self {
+        Self::start_keeping(&["--data", "data"], sites).await
+    }
+
+    /// The same, keeping things where these arguments say.
+    async fn start_keeping(place: &[&str], sites: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("tokensocket.yml"), paced(SLOWLY, sites)).unwrap();
-        let arguments = ["serve", "--config", "tokensocket.yml", "--data", "data", "--listen", "127.0.0.1:0"];
+        let serve = ["serve", "--config", "tokensocket.yml", "--listen", "127.0.0.1:0"];
+        let arguments = [&serve, place].concat();
         let gateway = Gateway::of(Program::start_in(folder.path(), &[], &arguments)).await;
         Self { folder, gateway }
     }
@@ -192,6 +198,17 @@ async fn a_site_that_leaves_at_a_pace_holds_up_no_change_and_may_come_back() {
     served.reload(&format!("{ONE}{TWO}")).await;
     let answer = request_with(&served.gateway, "GET /two/socket/token?token=s2", "").await;
     assert!(String::from_utf8(answer).unwrap().contains("token\":"));
+    for mut follower in followers {
+        follower.complains("connected again").await;
+    }
+}
+
+#[tokio::test]
+async fn a_site_in_memory_that_leaves_at_a_pace_has_left_before_it_comes_back() {
+    let mut served = Paced::start_keeping(&["--in-memory"], &format!("{ONE}{TWO}")).await;
+    let followers = served.followers("two", 3).await;
+    served.reload(ONE).await;
+    served.reload(&format!("{ONE}{TWO}")).await;
     for mut follower in followers {
         follower.complains("connected again").await;
     }
