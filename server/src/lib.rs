@@ -130,7 +130,7 @@ pub use redis::{
     Redis, RedisBroker, RedisDeviceStore, RedisError, RedisOptions, RedisPresenceStore, RedisTokenStore,
 };
 pub use rpc::auth::Auth;
-pub use server::{PublishOptions, Server, Survey};
+pub use server::{PublishOptions, Server, Survey, Together};
 pub use socket::outgoing::Outgoing;
 pub use socket::{Socket, SocketId, SocketInfo, Waiting};
 pub use store::StoreError;

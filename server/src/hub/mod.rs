@@ -8,7 +8,7 @@
 //! a wire format. Never waits: a slow reader is its outbox's affair.
 
 pub(crate) mod audience;
-mod cork;
+pub(crate) mod cork;
 mod entry;
 mod hole;
 mod join;
@@ -41,7 +41,7 @@ use entry::{Entry, Taken};
 use hole::Room;
 use wild::Wild;
 
-pub(crate) use cork::corked;
+pub(crate) use cork::{corked, together};
 pub(crate) use join::Confirm;
 pub(crate) use joining::{Joining, Read};
 
@@ -157,14 +157,17 @@ impl Hub {
     /// Where a gap may be that nobody can look into: channels without history, and patterns, by their names.
     pub(crate) fn unkept(&self, gap: &Gap) -> Vec<Channel> {
         let (mut names, patterns) = match gap {
-            Gap::All => (self.followed(|entry| entry.track.is_none()), self.wild.names(|_| true)),
+            Gap::All => (self.followed(|entry| entry.track.is_none()), self.wild.names(0, |_| true)),
             Gap::Channels(channels) => {
                 let is_unkept = |channel: &&Channel| {
                     self.find(channel).is_some_and(|entry| entry.track.is_none() && entry.is_followed())
                 };
                 let covers =
                     |pattern: &Pattern| channels.iter().any(|channel| pattern.covers(channel.as_str()));
-                (channels.iter().filter(is_unkept).cloned().collect(), self.wild.names(covers))
+                (
+                    channels.iter().filter(is_unkept).cloned().collect(),
+                    self.wild.names(channels.len(), covers),
+                )
             }
         };
         names.extend(patterns);

@@ -25,6 +25,12 @@ thread_local! {
     static RING: RefCell<Option<IoUring>> = RefCell::new(ring());
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How many system calls this thread has submitted batches with.
+    static SUBMISSIONS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// A thread's ring; `None` where there is no `io_uring`, or where it is forbidden.
 fn ring() -> Option<IoUring> {
     let ring = IoUring::new(u32::try_from(BATCH).ok()?)
@@ -126,6 +132,8 @@ fn submit(ring: &mut IoUring, batch: &mut [Send<'_>]) -> std::io::Result<()> {
         }
     }
     while open > 0 {
+        #[cfg(test)]
+        SUBMISSIONS.set(SUBMISSIONS.get() + 1);
         let failure = ring
             .submit_and_wait(open)
             .err()

@@ -351,7 +351,7 @@ impl Node {
         for socket in sockets {
             let encode = || socket.encode(&socket.dialect().publication(channel, message, None));
             let frame = frames[socket.format() as usize].get_or_insert_with(encode);
-            socket.deliver(frame, 1, false);
+            socket.post(frame);
         }
     }
 

@@ -8,6 +8,7 @@ mod nodes;
 mod presence;
 #[cfg(feature = "socketio")]
 mod socketio;
+mod together;
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock, Weak};
@@ -43,6 +44,7 @@ use crate::token::TokenStoreError;
 
 pub use channels::PublishOptions;
 pub use nodes::Survey;
+pub use together::Together;
 
 /// A TokenSocket server. Cloning gives another handle to the same one.
 ///

@@ -10,6 +10,9 @@
 //! everything that ran for it is dropped. One wake-up reads a burst, answers it, and writes the
 //! answers in one piece.
 
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -31,11 +31,12 @@ use crate::delivery::live::Cursor;
 use crate::error::{CallError, PublishError, SubscribeError};
 use crate::format::Format;
 use crate::format::dialect::{Dialect, Said};
+use crate::hub::cork;
 use crate::identity::Identity;
 use crate::metrics::Traffic;
 use crate::node_id::NodeId;
 use crate::session::clock::{Clock, Tick};
-use crate::session::outbox::{Outbox, Signal};
+use crate::session::outbox::{Outbox, Overflow, Signal};
 use outgoing::Outgoing;
 
 pub use id::SocketId;
@@ -246,6 +247,8 @@ impl Socket {
     /// Closes the connection with a code and reason, after what is queued was sent. A client comes back
     /// unless the code says otherwise; see [`Close::reconnect`].
     pub fn disconnect_with(&self, close: Close) {
+        // What was published before is sent before.
+        cork::flush_published();
         self.0.outbox.close(close);
     }
 
@@ -273,7 +276,7 @@ impl Socket {
 
     /// Sends what its dialect says.
     pub(crate) fn say(&self, said: &Said) {
-        self.deliver(&self.0.format.frame_noted(&said.text, said.note), 1, false);
+        self.post(&self.0.format.frame_noted(&said.text, said.note));
     }
 
     /// Sends what only the TokenSocket wire has words for; to clients of other dialects nothing.
@@ -285,7 +288,18 @@ impl Socket {
 
     /// Sends an answer or an internal message, as it stands in its dialect.
     pub(crate) fn reply(&self, message: &[u8]) {
-        self.deliver(&self.encode(message), 1, false);
+        self.post(&self.encode(message));
+    }
+
+    /// Sends a message that is for it alone, behind what was published before. Work that is done together sends it with
+    /// what follows.
+    pub(crate) fn post(&self, frame: &Bytes) {
+        self.traffic().sent(1);
+        match cork::take(self, frame) {
+            Ok(true) => {}
+            Ok(false) => self.hand(frame, 1, false),
+            Err(Overflow) => self.tell_overflow(),
+        }
     }
 
     /// Sends a frame, or several in one piece, in this socket's format.
@@ -297,8 +311,12 @@ impl Socket {
     /// The same for what its sender has counted already.
     pub(crate) fn hand(&self, frame: &Bytes, messages: usize, droppable: bool) {
         if self.0.outbox.push(frame, messages, droppable).is_err() {
-            tracing::debug!(socket = %self.id(), "disconnecting a slow consumer");
+            self.tell_overflow();
         }
+    }
+
+    fn tell_overflow(&self) {
+        tracing::debug!(socket = %self.id(), "disconnecting a slow consumer");
     }
 
     /// Whether what is sent now would be written at once, as far as is known.

@@ -56,7 +56,7 @@ impl Socket {
         let number = ack.map(Ack::number);
         wire::push_event("/", number, event, args.arguments(), attachments.len(), &mut text);
         record::push_with_parts(&mut frame, &text, Note::None, attachments);
-        self.deliver(&frame.into(), 1, false);
+        self.post(&frame.into());
     }
 }
 

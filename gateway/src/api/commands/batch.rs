@@ -1,7 +1,8 @@
 //! Many commands in one request.
 //!
 //! In: up to 1,000 commands. Out: what became of each, in their order. They are begun in their order, so that of two
-//! publications on one channel the first is the first; each fails by itself.
+//! publications on one channel the first is the first; each fails by itself. What they publish, and send to sockets,
+//! goes out together as far as none of them waits.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -95,8 +96,14 @@ pub(super) async fn batch(caller: Caller, asked: Batch) -> Result<Listing<Outcom
         return Err(Problem::bad_request(say));
     }
     let (in_lines, end) = (caller.in_lines, End { commands });
+    let server = caller.server().clone();
     let outcomes = outcomes(caller, asked.commands);
-    Ok(if in_lines { Listing::new(outcomes, end) } else { Listing::of(outcomes.collect().await, end) })
+    if in_lines {
+        // One poll takes all that is there, so that what these commands bring about goes out together.
+        let outcomes = server.together(outcomes.ready_chunks(AT_ONCE)).flat_map(stream::iter);
+        return Ok(Listing::new(outcomes, end));
+    }
+    Ok(Listing::of(server.together(outcomes.collect()).await, end))
 }
 
 fn outcomes(caller: Caller, commands: Vec<Command>) -> impl Stream<Item = Outcome> + Send + 'static {

@@ -3,7 +3,8 @@
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use super::{Gateway, ready, soon};
+use super::operations::http_upgrade;
+use super::{Gateway, Request, ready, soon};
 
 #[tokio::test]
 async fn does_a_thousand_commands_in_their_order() {
@@ -40,6 +41,42 @@ async fn does_a_thousand_commands_in_their_order() {
 }
 
 #[tokio::test]
+async fn what_it_publishes_goes_out_together() {
+    let gateway = Gateway::start().await;
+    let token = gateway.command("tokens", &json!({ "user": "ann" })).await.json();
+    let mut follower = http_upgrade(&gateway, "newsite").await;
+    follower.authenticate(token["token"].as_str().unwrap()).await;
+    for channel in ["a", "b"] {
+        follower.say(&json!({ "rpc": "_subscribe", "req": { "channel": channel }, "uuid": channel })).await;
+        follower.hear().await;
+    }
+    let channels = ["a", "b"].iter().cycle();
+    let commands: Vec<_> = channels
+        .zip(0..200)
+        .map(|(channel, n)| json!({ "publish": { "channel": channel, "data": n } }))
+        .collect();
+    for accept in ["application/json", "application/x-ndjson"] {
+        let request = gateway.post("/api/v1/batch?site=newsite", &json!({ "commands": commands }));
+        let answer = request.bearer("54321").header("accept", accept).send().await;
+        assert_eq!(answer.status, 200);
+        let mut heard = Vec::new();
+        for _ in 0..200 {
+            heard.push(follower.hear().await["message"].as_u64().unwrap());
+        }
+        for channel in 0..2 {
+            let of_channel = heard.iter().filter(|n| **n % 2 == channel);
+            assert!(
+                of_channel.copied().eq((channel..200).step_by(2)),
+                "each channel keeps its order: {heard:?}"
+            );
+        }
+        // What is written together is of one channel.
+        let pieces = heard.chunk_by(|one, next| one % 2 == next % 2).count();
+        assert!(pieces <= 10, "{pieces} pieces: {heard:?}");
+    }
+}
+
+#[tokio::test]
 async fn each_command_fails_by_itself() {
     let gateway = Gateway::start().await;
     let body = json!({ "commands": [
@@ -67,7 +104,7 @@ async fn each_command_fails_by_itself() {
 async fn answers_line_by_line_and_takes_lines() {
     let gateway = Gateway::start().await;
     let lines = "{\"publish\":{\"channel\":\"kept.c\",\"data\":1}}\n\n{\"publish\":{\"channel\":\"kept.c\",\"data\":2}}\r\n";
-    let request = super::Request::new(gateway.address, "POST", "/api/v1/batch?site=newsite").bearer("54321");
+    let request = Request::new(gateway.address, "POST", "/api/v1/batch?site=newsite").bearer("54321");
     let request = request.header("accept", "application/x-ndjson").body("application/x-ndjson", lines);
     let answer = request.send().await.lines();
     assert_eq!(answer.len(), 3);
@@ -103,7 +140,7 @@ async fn is_bounded() {
     {
         assert_eq!(gateway.command("batch", &wrong).await.problem().0, 400, "{wrong}");
     }
-    let large = super::Request::new(gateway.address, "POST", "/api/v1/batch?site=newsite").bearer("54321");
+    let large = Request::new(gateway.address, "POST", "/api/v1/batch?site=newsite").bearer("54321");
     let large = large.header("content-length", &(9 << 20).to_string()).body("application/json", "{");
     assert_eq!(large.send().await.problem(), (413, "too-large".to_owned()));
 }

@@ -1,6 +1,6 @@
 //! The commands.
 
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokensocket_client::{Actions, Data, RpcError, TokenSocket};
 
@@ -195,20 +195,27 @@ async fn disconnects_users_and_sockets() {
 }
 
 /// A WebSocket without a client around it.
-struct Wire(tokio_tungstenite::WebSocketStream<tokio::net::TcpStream>);
+pub(super) struct Wire(tokio_tungstenite::WebSocketStream<tokio::net::TcpStream>);
 
-async fn http_upgrade(gateway: &Gateway, site: &str) -> Wire {
+pub(super) async fn http_upgrade(gateway: &Gateway, site: &str) -> Wire {
     let stream = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
     let url = format!("ws://{}/{site}/sockets/websocket", gateway.address);
     Wire(tokio_tungstenite::client_async(url, stream).await.unwrap().0)
 }
 
 impl Wire {
-    async fn authenticate(&mut self, token: &str) {
-        use futures_util::SinkExt;
-        let auth = json!({ "rpc": "auth", "token": token, "uuid": "1" }).to_string();
-        self.0.send(auth.into()).await.unwrap();
-        let answer = soon(self.0.next()).await.unwrap().unwrap();
+    pub(super) async fn authenticate(&mut self, token: &str) {
+        self.say(&json!({ "rpc": "auth", "token": token, "uuid": "1" })).await;
+        let answer = self.hear().await;
         assert!(answer.to_string().contains("success"), "{answer}");
+    }
+
+    pub(super) async fn say(&mut self, message: &Value) {
+        self.0.send(message.to_string().into()).await.unwrap();
+    }
+
+    pub(super) async fn hear(&mut self) -> Value {
+        let message = soon(self.0.next()).await.unwrap().unwrap();
+        serde_json::from_str(message.to_text().unwrap()).unwrap()
     }
 }

@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
-use super::{BATCH, RING, deliver};
+use super::{BATCH, RING, SUBMISSIONS, deliver};
 use crate::access::Access;
 use crate::broker::MemoryBroker;
 use crate::format::Format;
@@ -69,6 +69,25 @@ fn break_ring(ring: RawFd) {
     let Ok(null) = std::fs::File::open("/dev/null") else { unreachable!("it can always be read") };
     // SAFETY: only descriptors are changed: the ring's memory stays mapped, and its descriptor stays open.
     assert_eq!(unsafe { libc::dup2(null.as_raw_fd(), ring) }, ring);
+}
+
+#[tokio::test]
+async fn followers_are_sent_a_burst_in_one_system_call_for_each_batch() -> io::Result<()> {
+    let hub = Hub::new(TaskTracker::new(), Arc::default());
+    if ring().is_none() {
+        eprintln!("no io_uring on this machine: nothing is tested");
+        return Ok(());
+    }
+    let followers = follow(&hub, &channel(), FOLLOWERS).await?;
+    SUBMISSIONS.set(0);
+    publish(&hub, 0);
+    assert_eq!(SUBMISSIONS.get(), FOLLOWERS.div_ceil(BATCH));
+    corked(|| (1..33).for_each(|n| publish(&hub, n)));
+    assert_eq!(SUBMISSIONS.get(), 2 * FOLLOWERS.div_ceil(BATCH));
+    for follower in followers {
+        assert!(follower.received().await?.into_iter().eq(0..33));
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -1,0 +1,76 @@
+//! How many writes a burst of calls costs, over a real connection.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
+
+use serde_json::json;
+use tokensocket_protocol::action::Data;
+use tokensocket_protocol::{RawJson, RpcError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::Actions;
+use crate::identity::Identity;
+use crate::server::Server;
+use crate::session::outbox::WRITES;
+
+/// How many calls come in one read.
+const CALLS: usize = 16;
+
+/// Reads until `count` of these have come.
+async fn read(stream: &mut TcpStream, what: &str, count: usize) -> usize {
+    let mut text = String::new();
+    while text.matches(what).count() < count {
+        let mut some = [0; 4096];
+        let length = stream.read(&mut some).await.unwrap();
+        assert!(length > 0, "the connection ended");
+        text.push_str(&String::from_utf8_lossy(&some[..length]));
+    }
+    text.matches(what).count()
+}
+
+fn frame(text: &str) -> Vec<u8> {
+    let length = u16::try_from(text.len()).unwrap().to_be_bytes();
+    let head =
+        if text.len() < 126 { vec![0x81, 0x80 | length[1]] } else { [&[0x81, 0xfe], &length[..]].concat() };
+    // A mask of zeros leaves the text as it is.
+    [&head[..], &[0; 4], text.as_bytes()].concat()
+}
+
+/// Sixteen calls at once, each framed like this, on a connection of this path.
+async fn calls_cost_one_write(path: &str, framed: impl Fn(&str) -> String) {
+    let echo = async |Data(value): Data<RawJson>| Ok::<_, RpcError>(value);
+    let actions = Actions::new().action("echo", echo);
+    let server = Server::builder().authenticate_anyone().actions(actions).build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let serving = server.clone();
+    tokio::spawn(async move { serving.serve(listener).await });
+    let upgrade = format!(
+        "GET {path} HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(upgrade.as_bytes()).await.unwrap();
+    read(&mut stream, "\r\n\r\n", 1).await;
+    let token = server.issue_token(Identity::new("ann")).await.unwrap();
+    let auth = json!({ "rpc": "auth", "token": token.to_string(), "uuid": "0" });
+    stream.write_all(&frame(&framed(&auth.to_string()))).await.unwrap();
+    read(&mut stream, "success", 1).await;
+    for _ in 0..3 {
+        let call = |n| framed(&json!({ "rpc": "echo", "req": "x".repeat(64), "uuid": n }).to_string());
+        let calls: Vec<u8> = (0..CALLS).flat_map(|n| frame(&call(n.to_string()))).collect();
+        WRITES.set(0);
+        stream.write_all(&calls).await.unwrap();
+        assert_eq!(read(&mut stream, "uuid", CALLS).await, CALLS);
+        assert_eq!(WRITES.get(), 1);
+    }
+}
+
+#[tokio::test]
+async fn calls_of_one_read_are_answered_in_one_write() {
+    calls_cost_one_write("/sockets/websocket", str::to_owned).await;
+}
+
+#[tokio::test]
+async fn calls_of_one_read_in_sockjs_are_answered_in_one_write() {
+    calls_cost_one_write("/sockets/000/session1/websocket", |text| json!([text]).to_string()).await;
+}
