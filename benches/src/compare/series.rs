@@ -88,6 +88,31 @@ impl<P: Copy + PartialEq> Series<P> {
         let rounds = self.measured.iter().map(|one| one.round).max().unwrap_or(0);
         self.facts.conditions(self.seconds, rounds)
     }
+
+    /// A table and, below it, what it was measured with, and what else is to be said.
+    pub(super) fn told(&self, table: &str, words: &str) -> String {
+        let Facts { redis, nats, .. } = &self.facts;
+        format!("{table}\n{} {words} {redis}. {nats}.\n", self.conditions())
+    }
+}
+
+#[cfg(test)]
+impl<P> Measured<P> {
+    /// What one second brought, of which the server computed half, and others so many beside it. Latencies are
+    /// nanoseconds.
+    pub(super) fn in_a_second(place: P, count: u64, [p50, p99]: [u64; 2], beside: &[(&str, f64)]) -> Self {
+        let window = crate::report::Window {
+            count,
+            seconds: 1.0,
+            server_cpu_seconds: Some(0.5),
+            beside_cpu_seconds: beside.iter().map(|(name, cpu)| ((*name).to_owned(), *cpu)).collect(),
+            generator_cpu_seconds: None,
+        };
+        let latency = crate::report::Latency { p50, p99, p999: 0, max: 0 };
+        let report =
+            Report { unit: "x".to_owned(), window: Some(window), latency: Some(latency), memory: None };
+        Self { round: 1, place, report: Some(report), failure: None }
+    }
 }
 
 #[cfg(test)]

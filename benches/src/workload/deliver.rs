@@ -1,18 +1,13 @@
 //! Deliveries to devices by an action of the server, on different nodes of one
 //! service.
 
-use std::rc::Rc;
-
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use tokio::{task::JoinSet, time::timeout};
+use tokio::time::timeout;
 
 use super::{
-    Bench, at_least_one,
-    measure::{Board, measure},
-    open_all, payload,
-    requests::{Requests, device, take},
-    while_running,
+    Bench, payload,
+    requests::{Caller, Requesting},
 };
 use crate::{
     dialect::{
@@ -56,58 +51,39 @@ impl Default for Deliver {
 
 /// Latencies run from when a call was written to when the device had it.
 pub(crate) async fn run<D: Dialect>(deliver: &Deliver, bench: &Bench<'_, D>) -> Result<Report, BenchError> {
-    let devices = at_least_one("the number of devices", deliver.devices)?;
-    let callers = at_least_one("the number of callers", deliver.callers)?;
     let wire = Tokensocket {
         token_path: bench.target.token_path.clone(),
         socket_prefix: bench.target.socket_prefix.clone(),
         action: ACTION.to_owned(),
     };
-    let board = Board::new()?;
-    let requests = Rc::new(Requests::new(callers, Rc::clone(&board)));
-    let dialect = Device::new(wire.clone());
-    let open = |index| {
-        let (dialect, address) = (dialect.for_follower(index), bench.node(index).clone());
-        async move { Connection::open(dialect, &address).await }
-    };
-    let mut tasks = JoinSet::new();
-    for connection in open_all(devices, open).await? {
-        tasks.spawn_local(take(connection, dialect.clone(), Rc::clone(&requests)));
+    let mut requesting = Requesting::new(deliver.devices, deliver.callers)?;
+    requesting.connect(&Device::new(wire.clone()), true, bench).await?;
+    for caller in requesting.callers(bench) {
+        let connection = Connection::open(wire.clone(), bench.node(caller.place + 1)).await?;
+        requesting.run(call(caller, connection, wire.clone(), payload(deliver.payload)));
     }
-    for place in 0..callers {
-        let connection = Connection::open(wire.clone(), bench.node(place + 1)).await?;
-        let nodes = bench.nodes.len() + 1;
-        let caller = Caller { deliver: deliver.clone(), place, nodes, requests: Rc::clone(&requests) };
-        tasks.spawn_local(caller.run(connection, wire.clone()));
-    }
-    let measured = measure("deliveries", &board, bench.target, bench.options);
-    while_running(&mut tasks, measured).await
+    requesting.measure("deliveries", bench).await
 }
 
-struct Caller {
-    deliver: Deliver,
-    place: usize,
-    nodes: usize,
-    requests: Rc<Requests>,
-}
-
-impl Caller {
-    async fn run(self, mut connection: Connection<Tokensocket>, wire: Tokensocket) -> Result<(), BenchError> {
-        let data = payload(self.deliver.payload);
-        let Deliver { devices, callers, .. } = self.deliver;
-        for turn in 0.. {
-            let number = self.requests.number(self.place, turn);
-            let user = Device::user_of(device(self.place, turn, callers, devices, self.nodes));
-            let wish = format!(r#"{{"user":"{user}","event":"{EVENT}","args":[{number},{data}]}}"#);
-            let mut call = String::new();
-            wire.call(number, &wish, &mut call);
-            connection.outgoing().text(&call);
-            self.requests.take_off(self.place, number, 1);
-            connection.flush().await?;
-            let answered = connection.wait_for(|incoming| *incoming == Incoming::Answer(number));
-            timeout(PATIENCE, answered).await.map_err(|_| BenchError::Silent { while_: "delivering" })??;
-            self.requests.landed(self.place).await?;
-        }
-        Ok(())
+async fn call(
+    caller: Caller,
+    mut connection: Connection<Tokensocket>,
+    wire: Tokensocket,
+    data: String,
+) -> Result<(), BenchError> {
+    let Caller { place, requests, .. } = &caller;
+    for turn in 0.. {
+        let number = requests.number(*place, turn);
+        let user = Device::user_of(caller.device(turn));
+        let wish = format!(r#"{{"user":"{user}","event":"{EVENT}","args":[{number},{data}]}}"#);
+        let mut call = String::new();
+        wire.call(number, &wish, &mut call);
+        connection.outgoing().text(&call);
+        requests.take_off(*place, number, 1);
+        connection.flush().await?;
+        let answered = connection.wait_for(|incoming| *incoming == Incoming::Answer(number));
+        timeout(PATIENCE, answered).await.map_err(|_| BenchError::Silent { while_: "delivering" })??;
+        requests.landed(*place).await?;
     }
+    Ok(())
 }

@@ -1,16 +1,21 @@
 //! Requests whose effects arrive elsewhere: at devices, which acknowledge them.
 //!
-//! In: who began which request, and what came to devices. Out: latencies, from when a request was written to when the
-//! last of its devices had it. It knows neither how requests are made nor what devices speak.
+//! In: how many callers and devices, who began which request, what came to devices. Out: latencies, from when a request
+//! was written to when the last of its devices had it. It knows neither how requests are made nor what devices speak.
 
 use std::{cell::RefCell, rc::Rc, time::Instant};
 
-use tokio::{sync::Notify, time::timeout};
+use tokio::{sync::Notify, task::JoinSet, time::timeout};
 
-use super::measure::Board;
+use super::{
+    Bench, at_least_one,
+    measure::{Board, measure},
+    open_all, while_running,
+};
 use crate::{
-    dialect::{Acknowledging, Incoming},
+    dialect::{Acknowledging, Dialect, Incoming},
     error::BenchError,
+    report::Report,
     socket::{Connection, connection::PATIENCE},
 };
 
@@ -32,7 +37,7 @@ struct Slot {
 
 impl Requests {
     /// For so many callers.
-    pub(super) fn new(callers: usize, board: Rc<Board>) -> Self {
+    fn new(callers: usize, board: Rc<Board>) -> Self {
         let slot = || Slot { number: 0, sent: Instant::now(), missing: 0, landed: Rc::default() };
         Self { slots: RefCell::new((0..callers).map(|_| slot()).collect()), board }
     }
@@ -87,8 +92,86 @@ impl Requests {
     }
 }
 
+/// A workload of such requests.
+pub(super) struct Requesting {
+    pub(super) requests: Rc<Requests>,
+    board: Rc<Board>,
+    devices: usize,
+    callers: usize,
+    tasks: JoinSet<Result<(), BenchError>>,
+}
+
+/// One who makes requests.
+pub(super) struct Caller {
+    /// Which of the callers.
+    pub(super) place: usize,
+    pub(super) requests: Rc<Requests>,
+    callers: usize,
+    devices: usize,
+    nodes: usize,
+}
+
+impl Requesting {
+    pub(super) fn new(devices: usize, callers: usize) -> Result<Self, BenchError> {
+        let devices = at_least_one("the number of devices", devices)?;
+        let callers = at_least_one("the number of callers", callers)?;
+        let board = Board::new()?;
+        let requests = Rc::new(Requests::new(callers, Rc::clone(&board)));
+        Ok(Self { requests, board, devices, callers, tasks: JoinSet::new() })
+    }
+
+    /// Connects the devices, each to a node in turn. Those that do not stay go away again.
+    pub(super) async fn connect<D: Acknowledging>(
+        &mut self,
+        dialect: &D,
+        stay: bool,
+        bench: &Bench<'_, impl Dialect>,
+    ) -> Result<(), BenchError> {
+        let open = |index| {
+            let (dialect, address) = (dialect.for_follower(index), bench.node(index).clone());
+            async move { Connection::open(dialect, &address).await }
+        };
+        for connection in open_all(self.devices, open).await? {
+            if stay {
+                self.tasks.spawn_local(take(connection, dialect.clone(), Rc::clone(&self.requests)));
+            } else {
+                connection.close().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The callers, each of whom is to be run on a node in turn, behind that of its devices.
+    pub(super) fn callers(&self, bench: &Bench<'_, impl Dialect>) -> Vec<Caller> {
+        let nodes = bench.nodes.len() + 1;
+        let Self { ref requests, devices, callers, .. } = *self;
+        let caller = |place| Caller { place, requests: Rc::clone(requests), callers, devices, nodes };
+        (0..callers).map(caller).collect()
+    }
+
+    pub(super) fn run(&mut self, caller: impl Future<Output = Result<(), BenchError>> + 'static) {
+        self.tasks.spawn_local(caller);
+    }
+
+    /// Counts what lands, while all goes on.
+    pub(super) async fn measure(
+        mut self,
+        unit: &str,
+        bench: &Bench<'_, impl Dialect>,
+    ) -> Result<Report, BenchError> {
+        while_running(&mut self.tasks, measure(unit, &self.board, bench.target, bench.options)).await
+    }
+}
+
+impl Caller {
+    /// The device that its `turn`th request is for, another each time.
+    pub(super) fn device(&self, turn: usize) -> usize {
+        device(self.place, turn, self.callers, self.devices, self.nodes)
+    }
+}
+
 /// Takes what comes to a device and acknowledges it.
-pub(super) async fn take<D: Acknowledging>(
+async fn take<D: Acknowledging>(
     mut connection: Connection<D>,
     dialect: D,
     requests: Rc<Requests>,
@@ -118,7 +201,7 @@ pub(super) async fn take<D: Acknowledging>(
 /// The device that a caller's `turn`th request is for, another each time. The `n`th device is on the `n`th node in turn,
 /// and so is that of the `n`th caller, who is on the node behind it: what is sent at one node is received at another,
 /// where there is another.
-pub(super) fn device(caller: usize, turn: usize, callers: usize, devices: usize, nodes: usize) -> usize {
+fn device(caller: usize, turn: usize, callers: usize, devices: usize, nodes: usize) -> usize {
     let node = caller % nodes;
     let on_node = |all: usize| all.saturating_sub(node).div_ceil(nodes);
     match on_node(devices) {

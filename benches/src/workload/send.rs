@@ -1,18 +1,15 @@
 //! Sends over HTTP to devices of a site: `POST /send`, as an application beside
 //! a push service makes them.
 
-use std::{fmt::Write as _, rc::Rc};
+use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use tokio::{task::JoinSet, time::timeout};
+use tokio::time::timeout;
 
 use super::{
-    Bench, at_least_one,
-    measure::{Board, measure},
-    open_all, payload,
-    requests::{Requests, device, take},
-    while_running,
+    Bench, payload,
+    requests::{self, Requesting},
 };
 use crate::{
     dialect::{
@@ -21,7 +18,7 @@ use crate::{
     },
     error::BenchError,
     report::Report,
-    socket::{Address, Connection, Exchange, ReadBuffer, connection::PATIENCE, response::Part},
+    socket::{Address, Exchange, ReadBuffer, connection::PATIENCE, response::Part},
 };
 
 /// The room that every device is in.
@@ -78,58 +75,40 @@ impl Send {
 /// Latencies run from when a request was written to when the last of its
 /// devices had the event; to a device that is away, to when it was answered.
 pub(crate) async fn run<D: Dialect>(send: &Send, bench: &Bench<'_, D>) -> Result<Report, BenchError> {
-    let devices = at_least_one("the number of devices", send.devices)?;
-    let callers = at_least_one("the number of callers", send.callers)?;
-    let board = Board::new()?;
-    let requests = Rc::new(Requests::new(callers, Rc::clone(&board)));
-    let dialect = Push::to(&send.site);
-    let open = |index| {
-        let (dialect, address) = (dialect.for_follower(index), bench.node(index).clone());
-        async move { Connection::open(dialect, &address).await }
-    };
-    let mut tasks = JoinSet::new();
-    for connection in open_all(devices, open).await? {
-        match send.to {
-            Whom::Offline => connection.close().await?,
-            _ => drop(tasks.spawn_local(take(connection, dialect.clone(), Rc::clone(&requests)))),
-        }
+    let mut requesting = Requesting::new(send.devices, send.callers)?;
+    requesting.connect(&Push::to(&send.site), send.to != Whom::Offline, bench).await?;
+    for caller in requesting.callers(bench) {
+        let address = bench.node(caller.place + 1).clone();
+        requesting.run(Caller { send: send.clone(), caller }.run(address));
     }
-    for place in 0..callers {
-        let nodes = bench.nodes.len() + 1;
-        let caller = Caller { send: send.clone(), place, devices, nodes, requests: Rc::clone(&requests) };
-        tasks.spawn_local(caller.run(bench.node(place + 1).clone()));
-    }
-    let measured = measure("requests", &board, bench.target, bench.options);
-    while_running(&mut tasks, measured).await
+    requesting.measure("requests", bench).await
 }
 
 struct Caller {
     send: Send,
-    place: usize,
-    devices: usize,
-    nodes: usize,
-    requests: Rc<Requests>,
+    caller: requests::Caller,
 }
 
 impl Caller {
     async fn run(self, address: Address) -> Result<(), BenchError> {
         let mut exchange = Exchange::new(&address);
         let data = payload(self.send.payload);
+        let requests::Caller { place, requests, .. } = &self.caller;
         for turn in 0.. {
-            let number = self.requests.number(self.place, turn);
-            let device = device(self.place, turn, self.send.callers, self.devices, self.nodes);
+            let number = requests.number(*place, turn);
+            let device = self.caller.device(turn);
             let missing = match self.send.to {
                 Whom::Device => 1,
-                Whom::Room => self.devices,
+                Whom::Room => self.send.devices,
                 Whom::Offline => 0,
             };
             self.write(exchange.begin(), &address, device, number, &data);
-            self.requests.take_off(self.place, number, missing);
+            requests.take_off(*place, number, missing);
             exchange.flush().await?;
             answer(&mut exchange).await?;
             match self.send.to {
-                Whom::Offline => self.requests.answered(self.place),
-                _ => self.requests.landed(self.place).await?,
+                Whom::Offline => requests.answered(*place),
+                _ => requests.landed(*place).await?,
             }
         }
         Ok(())

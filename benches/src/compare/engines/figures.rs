@@ -56,16 +56,12 @@ pub(super) fn table(series: &Series<Place>, markdown: bool) -> String {
             or_dash(medians.for_many(MANY, engine_cpu), hundredths),
         ]);
     }
-    let facts = &series.facts;
-    format!(
-        "{}\n{} Messages of 128 bytes. All nodes and the engine on one core, the load on another: figures of several \
-         nodes tell what nodes cost, not how far they scale. A follower is on another node than the publisher, and a \
-         device on another than who delivers, where there is one. Redis keeps nothing on its disk; histories and queues \
-         in NATS are in files. {}. {}.\n",
-        table::show(table, markdown),
-        series.conditions(),
-        facts.redis,
-        facts.nats,
+    series.told(
+        &table::show(table, markdown),
+        "Messages of 128 bytes. All nodes and the engine on one core, the load on another: figures of several nodes tell \
+         what nodes cost, not how far they scale. A follower is on another node than the publisher, and a device on \
+         another than who delivers, where there is one. Redis keeps nothing on its disk; histories and queues in NATS \
+         are in files.",
     )
 }
 
@@ -97,34 +93,16 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failure is the test's result")]
 
     use super::*;
-    use crate::{
-        compare::{
-            engines::{course::Course, stack::Stack},
-            facts::Facts,
-            series::Measured,
-        },
-        report::{Latency, Report, Window},
+    use crate::compare::{
+        engines::{course::Course, stack::Stack},
+        facts::Facts,
+        series::Measured,
     };
 
     fn measured(stack: Stack, count: u64, p50: u64, beside: &[(&str, f64)]) -> Measured<Place> {
         let nodes = if stack == Stack::Memory { 1 } else { 2 };
-        Measured {
-            round: 1,
-            place: Place { course: Course::Publications, stack, nodes },
-            report: Some(Report {
-                unit: "deliveries".to_owned(),
-                window: Some(Window {
-                    count,
-                    seconds: 1.0,
-                    server_cpu_seconds: Some(0.5),
-                    beside_cpu_seconds: beside.iter().map(|(name, cpu)| ((*name).to_owned(), *cpu)).collect(),
-                    generator_cpu_seconds: None,
-                }),
-                latency: Some(Latency { p50, p99: 2 * p50, p999: 0, max: 0 }),
-                memory: None,
-            }),
-            failure: None,
-        }
+        let place = Place { course: Course::Publications, stack, nodes };
+        Measured::in_a_second(place, count, [p50, 2 * p50], beside)
     }
 
     fn series() -> Series<Place> {

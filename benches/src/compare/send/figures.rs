@@ -41,16 +41,12 @@ pub(super) fn table(series: &Series<Place>, markdown: bool) -> String {
             or_dash(medians.for_many(MANY, engine_cpu), hundredths),
         ]);
     }
-    let facts = &series.facts;
-    format!(
-        "{}\n{} Servers and engine on one core, the load on another. 64 requests under way (4 to the room); the next is \
-         made when the one before is answered and every device has it. Of two gateways, a request goes to the one where \
-         its device is not. Latencies run to the last device's handler, or, to one who is away, to the answer. CPU time \
-         is that of both gateways. NATS keeps queues in files, which it syncs every two minutes. {}. {}.\n",
-        table::show(table, markdown),
-        series.conditions(),
-        facts.redis,
-        facts.nats,
+    series.told(
+        &table::show(table, markdown),
+        "Servers and engine on one core, the load on another. 64 requests under way (4 to the room); the next is made \
+         when the one before is answered and every device has it. Of two gateways, a request goes to the one where its \
+         device is not. Latencies run to the last device's handler, or, to one who is away, to the answer. CPU time is \
+         that of both gateways. NATS keeps queues in files, which it syncs every two minutes.",
     )
 }
 
@@ -61,28 +57,13 @@ mod tests {
     use super::*;
     use crate::{
         compare::{facts::Facts, send::stack::Stack, series::Measured},
-        report::{Latency, Report, Window},
         workload::Whom,
     };
 
     fn row(stack: Stack, beside: &[(&str, f64)]) -> Vec<String> {
-        let measured = [100, 300, 200].map(|count| Measured {
-            round: 1,
-            place: Place { stack, to: Whom::Room },
-            report: Some(Report {
-                unit: "requests".to_owned(),
-                window: Some(Window {
-                    count,
-                    seconds: 1.0,
-                    server_cpu_seconds: Some(0.5),
-                    beside_cpu_seconds: beside.iter().map(|(name, cpu)| ((*name).to_owned(), *cpu)).collect(),
-                    generator_cpu_seconds: None,
-                }),
-                latency: Some(Latency { p50: 1_000_000, p99: 2_500_000, p999: 3, max: 4 }),
-                memory: None,
-            }),
-            failure: None,
-        });
+        let place = Place { stack, to: Whom::Room };
+        let of = |count| Measured::in_a_second(place, count, [1_000_000, 2_500_000], beside);
+        let measured = [100, 300, 200].map(of);
         let series = Series { facts: Facts::default(), seconds: 1.0, measured: measured.into() };
         let text = table(&series, true);
         let row = text.lines().find(|line| line.contains("a room of 100")).unwrap();
