@@ -1,17 +1,12 @@
 //! Several publications, one write: what a burst publishes is held until the burst is over.
 //!
-//! In: channels with something pending; in a burst that is [`together`], messages for one socket alone, too. Out: each
-//! flushed once, at the end of the burst that this thread is in, or at once when it is in none. A burst is one
-//! synchronous stretch of a task, so it never spans an await and never moves to another thread.
+//! In: channels with something pending. Out: each flushed once, at the end of the burst that this thread is in, or at once
+//! when it is in none. A burst is one synchronous stretch of a task, so it never spans an await and never moves to another
+//! thread. Must not know what is sent to one socket alone, but that it comes.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
-
-use bytes::Bytes;
-
-use crate::session::outbox::Overflow;
-use crate::socket::Socket;
 
 /// The most that may be pending for one channel before it is flushed within a burst, in bytes.
 const MOST: usize = 64 * 1024;
@@ -28,10 +23,8 @@ thread_local! {
 #[derive(Default)]
 struct Burst {
     channels: Channels,
-    /// What is for one socket alone waits for the end, too.
-    is_together: bool,
-    /// Those for whom something waits.
-    sockets: Vec<Socket>,
+    /// What is sent to one socket alone stands behind what was published before.
+    is_ordered: bool,
 }
 
 /// Channels, each once, in the order in which they came.
@@ -80,30 +73,37 @@ pub(crate) fn corked<R>(burst: impl FnOnce() -> R) -> R {
     run(false, burst)
 }
 
-/// The same, and what it sends to single sockets goes out behind that, in one piece for each.
+/// The same, and before it sends something to one socket alone, what it has published is flushed.
 pub(crate) fn together<R>(burst: impl FnOnce() -> R) -> R {
     run(true, burst)
 }
 
-fn run<R>(is_together: bool, burst: impl FnOnce() -> R) -> R {
-    struct Uncork;
+fn run<R>(is_ordered: bool, burst: impl FnOnce() -> R) -> R {
+    /// Ends the burst, or what was begun within one.
+    struct Uncork {
+        outer: Option<bool>,
+    }
 
     impl Drop for Uncork {
         fn drop(&mut self) {
-            let Burst { channels, sockets, .. } = BURST.take().unwrap_or_default();
-            channels.flush();
-            for socket in sockets {
-                socket.outbox().uncork();
-            }
+            let Some(was_ordered) = self.outer else {
+                BURST.take().unwrap_or_default().channels.flush();
+                return;
+            };
+            BURST.with_borrow_mut(|burst| {
+                if let Some(burst) = burst {
+                    burst.is_ordered = was_ordered;
+                }
+            });
         }
     }
 
-    let is_inner = BURST.with_borrow_mut(|current| {
-        let is_inner = current.is_some();
-        current.get_or_insert_default().is_together |= is_together;
-        is_inner
+    let outer = BURST.with_borrow_mut(|current| {
+        let outer = current.as_ref().map(|burst| burst.is_ordered);
+        current.get_or_insert_default().is_ordered |= is_ordered;
+        outer
     });
-    let _uncork = (!is_inner).then_some(Uncork);
+    let _uncork = Uncork { outer };
     burst()
 }
 
@@ -121,27 +121,21 @@ pub(super) fn flush_soon<T: Corked + 'static>(entry: &Arc<T>) {
     }
 }
 
-/// Flushes what this thread's burst has published so far: before what must stand behind that.
+/// Flushes what this thread's burst has published so far. What is served by another thread may still be on its way.
 pub(crate) fn flush_published() {
-    let channels =
-        BURST.with_borrow_mut(|burst| burst.as_mut().map(|burst| std::mem::take(&mut burst.channels)));
-    channels.unwrap_or_default().flush();
+    // It comes from what is dropped, too, perhaps when the thread ends.
+    let channels = BURST.try_with(|burst| {
+        let burst = &mut *burst.borrow_mut();
+        burst.as_mut().map(|burst| std::mem::take(&mut burst.channels))
+    });
+    channels.ok().flatten().unwrap_or_default().flush();
 }
 
-/// Takes what is for a socket alone, in a burst that is [`together`]: it is sent at its end, behind what the burst has
-/// published until now. `false`: it is to be sent at once. Nobody may call it who holds a channel's followers while
-/// something is pending for them.
-pub(crate) fn take(socket: &Socket, frame: &Bytes) -> Result<bool, Overflow> {
-    let is_together = BURST.with_borrow(|burst| burst.as_ref().is_some_and(|burst| burst.is_together));
-    if is_together {
+/// The same in a burst that is [`together`], before something is sent to one socket alone. Nobody may call it who holds a
+/// channel's followers while something is pending for them.
+pub(crate) fn before_others() {
+    let is_ordered = BURST.try_with(|burst| burst.borrow().as_ref().is_some_and(|burst| burst.is_ordered));
+    if is_ordered == Ok(true) {
         flush_published();
-        if socket.outbox().push_corked(frame, 1)? {
-            BURST.with_borrow_mut(|burst| {
-                if let Some(burst) = burst {
-                    burst.sockets.push(socket.clone());
-                }
-            });
-        }
     }
-    Ok(is_together)
 }

@@ -24,10 +24,10 @@ pub struct Together<T> {
 impl Server {
     /// Has what `work` publishes go out together: `work` is a future or a stream, and what is returned is the same one.
     ///
-    /// Alone, each publication is one write to each follower, at once. Within `work` they are gathered until it has
-    /// to wait for something, or ends, and each follower gets what is there for a channel in one piece; beyond 64 KiB of a
-    /// channel earlier. So are messages to single sockets ([`Socket::emit`](crate::Socket::emit),
-    /// [`Server::emit_to_users`], [`Server::deliver`]). What the actions of one connection publish goes out so by itself.
+    /// Alone, each publication is one write to each follower, at once. Within `work` they are gathered until it has to wait
+    /// for something, or ends, or is a stream and gives an item; each follower gets what is there for a channel in one
+    /// piece, beyond 64 KiB of a channel earlier. Have a stream that publishes with each item go through
+    /// `ready_chunks`. What the actions of one connection publish goes out together by itself.
     ///
     /// ```
     /// # use tokensocket_server::{PublishError, Server};
@@ -44,9 +44,10 @@ impl Server {
     /// ```
     ///
     /// Nothing else changes. Each publication is kept and answered by itself, and others may see some and not yet the
-    /// rest: it is no transaction. Every channel keeps its order, and what is for one socket alone stands behind what
-    /// was published before; between two channels there is no order. What runs in tasks that `work` spawns is not in it. With
-    /// an [`Engine`](crate::Engine) publications come back from there, and those that come together go out together.
+    /// rest: it is no transaction. Every channel keeps its order; between two channels there is none. What is sent to one
+    /// socket alone goes out at once, and what `work` has published before goes out first, but for what other threads do
+    /// just then: they serve large channels. What runs in tasks that `work` spawns is not in it. With an
+    /// [`Engine`](crate::Engine) publications come back from there, and those that come together go out together.
     pub fn together<T>(&self, work: T) -> Together<T> {
         Together { work: Box::pin(work) }
     }

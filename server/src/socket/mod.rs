@@ -36,7 +36,7 @@ use crate::identity::Identity;
 use crate::metrics::Traffic;
 use crate::node_id::NodeId;
 use crate::session::clock::{Clock, Tick};
-use crate::session::outbox::{Outbox, Overflow, Signal};
+use crate::session::outbox::{Outbox, Signal};
 use outgoing::Outgoing;
 
 pub use id::SocketId;
@@ -247,7 +247,7 @@ impl Socket {
     /// Closes the connection with a code and reason, after what is queued was sent. A client comes back
     /// unless the code says otherwise; see [`Close::reconnect`].
     pub fn disconnect_with(&self, close: Close) {
-        // What was published before is sent before.
+        // What this burst has published before is sent before.
         cork::flush_published();
         self.0.outbox.close(close);
     }
@@ -291,15 +291,10 @@ impl Socket {
         self.post(&self.encode(message));
     }
 
-    /// Sends a message that is for it alone, behind what was published before. Work that is done together sends it with
-    /// what follows.
+    /// Sends a message that is for it alone.
     pub(crate) fn post(&self, frame: &Bytes) {
-        self.traffic().sent(1);
-        match cork::take(self, frame) {
-            Ok(true) => {}
-            Ok(false) => self.hand(frame, 1, false),
-            Err(Overflow) => self.tell_overflow(),
-        }
+        cork::before_others();
+        self.deliver(frame, 1, false);
     }
 
     /// Sends a frame, or several in one piece, in this socket's format.
@@ -311,12 +306,8 @@ impl Socket {
     /// The same for what its sender has counted already.
     pub(crate) fn hand(&self, frame: &Bytes, messages: usize, droppable: bool) {
         if self.0.outbox.push(frame, messages, droppable).is_err() {
-            self.tell_overflow();
+            tracing::debug!(socket = %self.id(), "disconnecting a slow consumer");
         }
-    }
-
-    fn tell_overflow(&self) {
-        tracing::debug!(socket = %self.id(), "disconnecting a slow consumer");
     }
 
     /// Whether what is sent now would be written at once, as far as is known.

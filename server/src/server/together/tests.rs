@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
-use std::sync::Arc;
-
 use futures_util::{StreamExt, stream};
 use tokensocket_protocol::message::Hello;
 use tokio::io::AsyncReadExt;
@@ -13,7 +11,6 @@ use tokio::task::yield_now;
 
 use crate::builder::ServerBuilder;
 use crate::command::auth::welcome;
-use crate::delivery::{DeliverOptions, To};
 use crate::format::Format;
 use crate::hub;
 use crate::identity::Identity;
@@ -138,26 +135,21 @@ async fn however_many_channels_there_are_each_is_one_write() {
 }
 
 #[tokio::test]
-async fn messages_to_one_socket_are_one_write() {
-    let server = builder().build().unwrap();
+async fn nobody_is_slow_for_what_goes_out_together() {
+    let server = builder().outbox(10, 1 << 17).build().unwrap();
     let follower = followers(&server, 1).await.remove(0);
-    let sends = async {
-        for n in 0..10 {
-            match n % 5 {
-                0 => server.emit_to_users(["ann"], "e", message(n)).await.unwrap(),
-                1 => server.emit_to_everyone("e", message(n)).await.unwrap(),
-                2 => follower.socket.emit("e", message(n)).unwrap(),
-                3 => assert!(follower.socket.emit_volatile("e", message(n)).unwrap()),
-                _ => {
-                    let options = DeliverOptions::new();
-                    server.deliver(To::users(["ann"]), "e", message(n), options).await.unwrap();
+    server
+        .together(async {
+            for n in 0..1000 {
+                match n % 10 {
+                    0 => follower.socket.emit("e", message(n)).unwrap(),
+                    1 => assert!(follower.socket.emit_volatile("e", message(n)).unwrap()),
+                    _ => drop(server.publish("c", message(n)).await.unwrap()),
                 }
             }
-        }
-    };
-    server.together(sends).await;
-    assert_eq!(WRITES.get(), 1);
-    assert!(follower.received(&server).await.into_iter().eq(0..10));
+        })
+        .await;
+    assert!(follower.received(&server).await.into_iter().eq(0..1000));
 }
 
 #[tokio::test]
@@ -215,20 +207,6 @@ async fn what_a_stream_publishes_in_one_poll_goes_out_together() {
 }
 
 #[tokio::test]
-async fn a_socket_is_not_slow_for_what_waits_to_go_out_together() {
-    let server = builder().outbox(10, 1 << 20).build().unwrap();
-    let follower = followers(&server, 1).await.remove(0);
-    server
-        .together(async {
-            for n in 0..100 {
-                follower.socket.emit("e", message(n)).unwrap();
-            }
-        })
-        .await;
-    assert!(follower.received(&server).await.into_iter().eq(0..100));
-}
-
-#[tokio::test]
 async fn who_is_disconnected_gets_what_was_published_before() {
     let server = builder().build().unwrap();
     let followers = followers(&server, 2).await;
@@ -249,21 +227,4 @@ async fn who_is_disconnected_gets_what_was_published_before() {
         assert!(follower.socket.outbox().take_signal().is_some());
         assert_eq!(follower.received(&server).await, wanted);
     }
-}
-
-#[tokio::test]
-async fn what_is_corked_stands_before_what_others_send() {
-    let server = Arc::new(builder().build().unwrap());
-    let follower = followers(&server, 1).await.remove(0);
-    let (socket, publisher) = (follower.socket.clone(), Arc::clone(&server));
-    hub::together(|| {
-        socket.emit("e", message(0)).unwrap();
-        let other = std::thread::spawn(move || {
-            hub::together(|| socket.emit("e", message(1)).unwrap());
-            let published = futures_util::FutureExt::now_or_never(publisher.publish("c", message(2)));
-            assert!(published.is_some_and(|published| published.is_ok()));
-        });
-        other.join().unwrap();
-    });
-    assert_eq!(follower.received(&server).await, [0, 1, 2]);
 }

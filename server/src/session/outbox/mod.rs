@@ -25,9 +25,6 @@ use crate::socket::Waiting;
 /// How many frames go into one vectored write.
 const SLICES: usize = 32;
 
-/// The most that waits for the end of a burst, in bytes.
-const MOST_CORKED: usize = 64 * 1024;
-
 /// The way out of one connection. Pushing never blocks and costs one short lock.
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
@@ -60,8 +57,6 @@ struct Queue {
     writer: Option<Waker>,
     /// The task has nothing to do, so that what it must write has to wake it.
     parked: bool,
-    /// Whoever corked it writes what waits.
-    corked: bool,
     door: Door,
 }
 
@@ -179,42 +174,6 @@ impl Outbox {
         outcome
     }
 
-    /// The same as [`push`](Self::push), but what could be written at once waits for [`uncork`](Self::uncork), so
-    /// that what follows goes out with it. `true`: the caller has to call that, soon and on this thread.
-    pub(crate) fn push_corked(&self, bytes: &Bytes, messages: usize) -> Result<bool, Overflow> {
-        let mut queue = self.queue.lock();
-        if queue.door != Door::Open {
-            return Ok(false);
-        }
-        let begins = !queue.corked && queue.direct.is_some() && queue.frames.is_empty();
-        queue.corked |= begins;
-        let frame = Frame { bytes: bytes.clone(), messages, droppable: false };
-        if !queue.corked {
-            queue.enqueue(frame, self.limits)?;
-            return Ok(false);
-        }
-        if queue.bytes + frame.bytes.len() > MOST_CORKED || queue.messages >= self.limits.messages / 2 {
-            queue.write_waiting();
-        }
-        // Whoever uncorks it wakes the task, if there is a need.
-        let parked = std::mem::take(&mut queue.parked);
-        let outcome = queue.enqueue(frame, self.limits);
-        queue.parked |= parked && outcome.is_ok();
-        outcome.map(|()| begins)
-    }
-
-    /// Writes what waited for the end of a burst. What the stream does not take is left to the connection's task.
-    pub(crate) fn uncork(&self) {
-        let mut queue = self.queue.lock();
-        queue.corked = false;
-        queue.write_waiting();
-        if queue.frames.is_empty() {
-            queue.frames = VecDeque::new();
-        } else {
-            queue.wake_parked();
-        }
-    }
-
     /// Sends the frames of a close. After it, nothing more goes out.
     pub(crate) fn push_last(&self, frames: Vec<Bytes>) {
         let mut queue = self.queue.lock();
@@ -286,10 +245,9 @@ impl Outbox {
         true
     }
 
-    /// Whether nothing waits, but perhaps for the end of a burst.
+    /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
-        let queue = self.queue.lock();
-        queue.corked || queue.frames.is_empty()
+        self.queue.lock().frames.is_empty()
     }
 
     /// Whether so much waits that the peer should be read from no further. What may be dropped does not
@@ -381,40 +339,12 @@ impl Queue {
             self.droppable.messages += frame.messages;
         }
         self.frames.push_back(frame);
-        self.wake_parked();
-        Ok(())
-    }
-
-    fn wake_parked(&mut self) {
         if std::mem::take(&mut self.parked)
             && let Some(writer) = &self.writer
         {
             writer.wake_by_ref();
         }
-    }
-
-    /// Writes what waits to the stream directly, as far as it takes it.
-    fn write_waiting(&mut self) {
-        while !self.frames.is_empty()
-            && let Some(direct) = &self.direct
-        {
-            #[cfg(test)]
-            WRITES.set(WRITES.get() + 1);
-            let mut slices = [io::IoSlice::new(&[]); SLICES];
-            let count = self.slices(&mut slices);
-            match direct.try_write_vectored(&slices[..count]) {
-                Ok(written) if written > 0 => self.advance(written),
-                _ => return,
-            }
-        }
-    }
-
-    /// What waits, as far as it goes into one write.
-    fn slices<'a>(&'a self, slices: &mut [io::IoSlice<'a>; SLICES]) -> usize {
-        for (slice, frame) in slices.iter_mut().zip(&self.frames) {
-            *slice = io::IoSlice::new(&frame.bytes);
-        }
-        self.frames.len().min(SLICES)
+        Ok(())
     }
 
     fn poll_write(
