@@ -143,8 +143,8 @@ impl NatsOptions {
     }
 
     /// On how many servers of a cluster each stream is kept: 1, 3 or 5. Counts where a stream is made; one that is
-    /// there stays as it is. Where there are fewer servers nothing can be kept, and [`Nats::status`](crate::Nats::status) says
-    /// so from the start. Default 1: what is kept is gone with that server's disk.
+    /// there stays as it is. Where there are fewer servers no new stream can be made, and
+    /// [`Nats::status`](crate::Nats::status) says so from the start. Default 1: what is kept is gone with that server's disk.
     #[must_use]
     pub fn replicas(mut self, replicas: usize) -> Self {
         self.replicas = replicas.max(1);

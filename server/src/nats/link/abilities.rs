@@ -64,7 +64,7 @@ pub(super) async fn look(client: &Client, jetstream: &Context, wanted: Option<&W
             abilities.is_missed = true;
             let replicas = wanted.replicas;
             abilities.lacks.push(format!(
-                "nothing can be kept on {replicas} servers (`replicas`) here, so histories, device queues, tokens, presence and idempotency keys are refused: NATS says \"{why}\""
+                "no new stream can be kept on {replicas} servers (`replicas`) here, so of histories, device queues, tokens, presence and idempotency keys those are refused whose stream is not there yet: NATS says \"{why}\""
             ));
         }
     } else {
@@ -88,7 +88,7 @@ async fn has_jetstream(jetstream: &Context) -> bool {
     }
 }
 
-/// Why nothing can be kept on so many servers, if that is so: what is said to a stream that is tried, in memory, and gone again.
+/// Why no new stream can be kept on so many servers, if that is so: what is said to a stream that is tried, in memory, and gone again.
 async fn refuses_replicas(jetstream: &Context, wanted: &Wanted) -> Option<String> {
     let name = format!("{}_=replicas", super::super::names::token(&wanted.prefix));
     let config = Config {

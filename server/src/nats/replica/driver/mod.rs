@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::error::LinkError;
 use super::frame::{Entry, Instance};
+use super::ledger::Ledger;
 use super::machine::{Listener, Machine};
 use super::streams::Streams;
 use super::{LAST, Shared};
@@ -80,6 +81,10 @@ pub(super) struct Driver<M: Machine> {
     since: u64,
     /// What was applied is not what the others go on from.
     must_load: bool,
+    /// The ledger that was gone on with before another was loaded, until the log is followed again.
+    before: Option<Ledger<M>>,
+    /// Something is lost, which is not said yet.
+    is_lost: bool,
     /// Everything is to be sent again.
     must_send_again: bool,
     was_open: bool,
@@ -108,6 +113,8 @@ impl<M: Machine> Driver<M> {
             rest: Instant::now(),
             since: 0,
             must_load: false,
+            before: None,
+            is_lost: false,
             must_send_again: false,
             was_open: false,
             unusable: None,

@@ -22,17 +22,16 @@ impl<M: Machine> Driver<M> {
             (state.ledger.place, !self.was_open)
         };
         let mut extent = self.streams.extent_to(place).await?;
-        let mut stands = match &self.latest {
+        let stands = match &self.latest {
             Some(latest) if !is_first && !self.must_load => self.streams.look(place, latest, extent).await?,
             _ => Applied::Passed,
         };
-        let mut before = None;
+        // What is known of a loss is kept until it is said: what follows may fail.
+        self.is_lost |= stands == Applied::Lost;
         if stands != Applied::There {
-            let (ledger, is_lost) = self.load(&mut extent).await?;
-            if is_lost {
-                stands = Applied::Lost;
-            }
-            before = Some(self.replace(ledger));
+            let ledger = self.load(&mut extent).await?;
+            let before = self.replace(ledger);
+            self.before.get_or_insert(before);
             self.must_load = false;
         }
         let from = self.shared.state.lock().ledger.place + 1;
@@ -42,14 +41,12 @@ impl<M: Machine> Driver<M> {
             let (place, payload) = next?;
             self.applied(place, payload)?;
         }
-        self.opened(stands, before, is_first);
+        self.opened(is_first);
         Ok(feed)
     }
 
-    /// The ledger of the latest image, or an empty one, and whether it is not what the log goes on from, so that
-    /// something is lost.
-    pub(super) async fn load(&mut self, extent: &mut Extent) -> Result<(Ledger<M>, bool), Broken> {
-        let mut is_lost = false;
+    /// The ledger of the latest image, or an empty one. Where it is not what the log goes on from, something is lost.
+    pub(super) async fn load(&mut self, extent: &mut Extent) -> Result<Ledger<M>, Broken> {
         for _ in 0..5 {
             let (ledger, revision) = match self.streams.image().await? {
                 Some(found) => {
@@ -70,9 +67,9 @@ impl<M: Machine> Driver<M> {
                     "the log of what nodes share has lost its end: going on from the latest image"
                 );
                 self.streams.rebase(revision, extent.last).await?;
-                is_lost = true;
+                self.is_lost = true;
             } else if extent.first <= ledger.place + 1 {
-                return Ok((ledger, is_lost));
+                return Ok(ledger);
             } else if self.streams.revision().await? == revision {
                 tracing::error!(
                     "the log of what nodes share has lost its beginning: going on with what there is"
@@ -82,7 +79,7 @@ impl<M: Machine> Driver<M> {
                 let text =
                     serde_json::to_vec(&empty.image()).map_err(|error| Broken::Content(error.to_string()))?;
                 self.streams.keep_over(revision, empty.place, empty.era, text.into()).await?;
-                is_lost = true;
+                self.is_lost = true;
             }
             // Else another image was kept meanwhile, and then the log purged.
         }
@@ -115,7 +112,8 @@ impl<M: Machine> Driver<M> {
     }
 
     /// The ledger is at the end of the log.
-    pub(super) fn opened(&mut self, stands: Applied, before: Option<Ledger<M>>, is_first: bool) {
+    pub(super) fn opened(&mut self, is_first: bool) {
+        let (before, is_lost) = (self.before.take(), std::mem::take(&mut self.is_lost));
         let mut state = self.shared.state.lock();
         let State { ledger, line, is_loaded, refusing, heard } = &mut *state;
         let now = Instant::now();
@@ -128,16 +126,16 @@ impl<M: Machine> Driver<M> {
         if is_first {
             self.was_open = true;
             let mut first = Vec::new();
-            if stands == Applied::Lost {
+            if is_lost {
                 first.extend(lost::<M::Command>(ledger.era));
             }
             first.extend(texts((self.opening)(&ledger.machine)));
             line.begin_again(line.here, first);
         } else if let Some(before) = before
-            && let Some(known) = if stands == Applied::Lost { line.known() } else { over }
+            && let Some(known) = if is_lost { line.known() } else { over }
         {
             let mut first = Vec::new();
-            if stands == Applied::Lost {
+            if is_lost {
                 let end = Entry::<M::Command>::End { who: known, heard: None, now: Timestamp::now() };
                 first.extend(serde_json::to_vec(&end).ok());
                 first.extend(lost::<M::Command>(ledger.era));
