@@ -39,10 +39,15 @@ async function start() {
 
 after(async () => {
   const { browser, end } = (await running) ?? {};
-  await browser?.close();
-  await end?.();
+  try {
+    await browser?.close();
+  } finally {
+    await end?.();
+  }
 });
 
 // Node.js has been seen to hang while it tears itself down, which happens after this, with bundlers and without: so leave
 // without that. The runner has set the exit status by now, since it listened first.
 process.on("exit", () => process.exit());
+// What a suite that took too long is ended with. Nothing would be ended with it.
+process.once("SIGTERM", () => process.exit(1));

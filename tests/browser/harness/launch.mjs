@@ -29,7 +29,8 @@ export async function launch() {
   const profile = await mkdtemp(path.join(tmpdir(), "tokensocket-chromium-"));
   const stdio = ["ignore", "ignore", "pipe"];
   const program = spawn(PROGRAM, [...ARGUMENTS, `--user-data-dir=${profile}`, "about:blank"], { stdio });
-  process.once("exit", () => program.kill());
+  // Before any that ends the process at once.
+  process.prependOnceListener("exit", () => program.kill());
   const endpoint = await devtoolsEndpoint(program);
   const end = async () => {
     const ended = new Promise((resolve) => program.once("exit", resolve));

@@ -3,9 +3,8 @@
 //! Comes in: the step. Goes out: what it said, all of it once it has ended, and how it ended. It gives way to the other: it
 //! gets the time that the machine would be idle. It must not know what the step does.
 
-use std::env;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -22,13 +21,13 @@ pub(super) struct Beside {
 }
 
 impl Beside {
-    /// Starts it.
-    pub(super) fn start(workspace: &Workspace, step: Step) -> Result<Self> {
+    /// Starts it, by this program.
+    pub(super) fn start(workspace: &Workspace, program: &Path, step: Step) -> Result<Self> {
         let said = workspace.target.join(format!("step-{}.log", step.name()));
         let log = File::create(&said).with_context(|| format!("cannot write {}", said.display()))?;
         let child = Command::new("nice")
             .args(["-n", "19"])
-            .arg(env::current_exe().context("where is this program?")?)
+            .arg(program)
             .args(["test", "--bare", step.name()])
             .current_dir(&workspace.root)
             .stdin(Stdio::null())

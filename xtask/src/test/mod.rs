@@ -10,9 +10,10 @@
 mod beside;
 mod step;
 
+use std::env;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::report::{self, Line, Outcome};
@@ -46,6 +47,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
     if let ([step], true) = (&steps[..], arguments.bare) {
         return step.run(workspace);
     }
+    // A step that builds the workspace puts another program in its place, and then nobody knows any more where it was.
+    let program = env::current_exe().context("where is this program?")?;
     let mut lines: Vec<Line> = Vec::with_capacity(steps.len());
     let mut failures = Vec::new();
     let mut beside: Option<Beside> = None;
@@ -59,7 +62,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         if let Some(next) = steps.get(index + 1)
             && step.leaves_room_for(*next)
         {
-            beside = Some(Beside::start(workspace, *next)?);
+            beside = Some(Beside::start(workspace, &program, *next)?);
         }
         report::begin(name, index + 1, steps.len(), step.about());
         let begun = Instant::now();
