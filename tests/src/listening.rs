@@ -1,7 +1,7 @@
 //! Clients whose listeners are there before anything happens.
 //!
-//! In: what begins a client and listens to it. Out: the client. A listener that comes later than what it listens to hears
-//! nothing of it, and elsewhere a client may be connected before the next line of a test has run.
+//! In: what begins a client and listens to it. Out: the client. Most listeners that come later than what they
+//! listen to hear nothing of it, and elsewhere a client may be connected before the next line of a test has run.
 
 use std::future;
 use std::sync::LazyLock;

@@ -79,7 +79,7 @@ struct Storages {
     open: BTreeMap<String, Storage>,
     /// Sites whose server has ended, and which could not be begun again.
     ended: BTreeSet<String>,
-    /// Sites that were taken away, by name, and whose folder is still open.
+    /// Sites that were taken away, by name, and whose clients are still there, and their folder open.
     leaving: BTreeMap<String, Leaving>,
     /// Servers that nobody finds any more, on their way to the end.
     last: JoinSet<()>,

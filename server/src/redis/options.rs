@@ -138,7 +138,8 @@ impl RedisOptions {
     }
 
     /// How many operations may wait for a Redis that can be reached, those on their way included. One more is refused. What
-    /// [`Outage::Buffer`] has wait for one that cannot counts for its bounds, and not here. Default 65,536.
+    /// [`Outage::Buffer`] has wait for one that cannot counts for its bounds, and not here, but for what was asked before it
+    /// could not. Default 65,536.
     #[must_use]
     pub fn max_pending(mut self, operations: usize) -> Self {
         self.max_pending = operations;

@@ -19,10 +19,15 @@ fn options() -> NatsOptions {
     NatsOptions::new().replicas(3)
 }
 
+/// For who asks once: on a busy machine a stream may be without a leader for longer than the default.
+fn patient() -> NatsOptions {
+    options().timeout(CHOICE)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn does_its_duties() {
     let cluster = NatsCluster::start().await;
-    let nats = Nats::connect(&cluster.url(), options()).await.unwrap();
+    let nats = Nats::connect(&cluster.url(), patient()).await.unwrap();
     assert!(
         !nats.status().lacks.iter().any(|lack| lack.contains("on 3 servers")),
         "{:?}",
@@ -42,8 +47,8 @@ async fn does_its_duties() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nodes_of_one_server_do_their_duties() {
     let cluster = NatsCluster::start().await;
-    let one = Nats::connect(&cluster.servers[1].url(), options()).await.unwrap();
-    let other = Nats::connect(&cluster.servers[1].url(), options()).await.unwrap();
+    let one = Nats::connect(&cluster.servers[1].url(), patient()).await.unwrap();
+    let other = Nats::connect(&cluster.servers[1].url(), patient()).await.unwrap();
     let next = AtomicU64::new(0);
     let make = || {
         let name = format!("space{}", next.fetch_add(1, Ordering::Relaxed));

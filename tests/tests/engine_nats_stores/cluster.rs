@@ -19,7 +19,16 @@ use crate::writers::Writers;
 const CHOICE: Duration = Duration::from_mins(1);
 
 async fn connect(url: &str, namespace: &str) -> Nats {
-    let nats = Nats::connect(url, NatsOptions::new().replicas(3)).await.expect("a connection");
+    connect_with(url, namespace, NatsOptions::new()).await
+}
+
+/// For who asks once: on a busy machine a stream may be without a leader for longer than the default.
+async fn connect_patiently(url: &str, namespace: &str) -> Nats {
+    connect_with(url, namespace, NatsOptions::new().timeout(CHOICE)).await
+}
+
+async fn connect_with(url: &str, namespace: &str, options: NatsOptions) -> Nats {
+    let nats = Nats::connect(url, options.replicas(3)).await.expect("a connection");
     nats.namespace(namespace)
 }
 
@@ -39,8 +48,10 @@ async fn eventually<R>(what: &str, call: impl AsyncFn() -> Result<R, StoreError>
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_do_what_they_must() {
     let cluster = NatsCluster::start().await;
-    let nodes =
-        [connect(&cluster.servers[0].url(), "site").await, connect(&cluster.servers[1].url(), "site").await];
+    let nodes = [
+        connect_patiently(&cluster.servers[0].url(), "site").await,
+        connect_patiently(&cluster.servers[1].url(), "site").await,
+    ];
     let count = AtomicUsize::new(0);
     let next = || {
         let name = format!("site{}", count.fetch_add(1, Ordering::Relaxed));
@@ -54,7 +65,7 @@ async fn tokens_do_what_they_must() {
 #[tokio::test(flavor = "multi_thread")]
 async fn queues_and_presence_do_what_they_must() {
     let cluster = NatsCluster::start().await;
-    let nats = connect(&cluster.url(), "site").await;
+    let nats = connect_patiently(&cluster.url(), "site").await;
     let count = AtomicUsize::new(0);
     conformance::devices(async |limits| {
         let name = format!("site{}", count.fetch_add(1, Ordering::Relaxed));

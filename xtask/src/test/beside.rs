@@ -40,9 +40,10 @@ impl Beside {
 
     /// Waits for its end and shows what it said.
     pub(super) fn end(mut self) -> Result<()> {
-        report::note("begun beside the step before");
+        report::note(&format!("begun beside the step before; says what it does in {}", self.said.display()));
         let status = self.child.wait()?;
-        report::show(&fs::read_to_string(&self.said).context("what it said is lost")?);
+        let said = fs::read(&self.said).context("what it said is lost")?;
+        report::show(&String::from_utf8_lossy(&said));
         ensure!(status.success(), "as said above");
         Ok(())
     }

@@ -328,7 +328,11 @@ impl Streams {
         if let Some(first) = acks.iter().map(|ack| ack.sequence).min()
             && let Err(error) = self.forget_parts(first).await
         {
-            tracing::debug!(%error, "parts of an earlier image stay in the stream");
+            tracing::warn!(
+                %error,
+                stream = self.images,
+                "parts of an earlier image stay in the stream; its messages must be allowed to be deleted"
+            );
         }
         Ok(())
     }

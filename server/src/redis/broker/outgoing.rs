@@ -44,12 +44,12 @@ impl Waiting {
 pub(super) struct Outgoing {
     link: Link,
     /// A channel is here from its first publication on until the last is on its way; for as long there is one
-    /// [`Together`] for it in the link's queue.
+    /// [`Publishing`] for it in the link's queue.
     channels: Mutex<HashMap<Channel, VecDeque<Waiting>>>,
 }
 
 /// The publications of a channel that are next.
-struct Together {
+struct Publishing {
     outgoing: Weak<Outgoing>,
     channel: Channel,
     /// Those that are on their way; before that, none.
@@ -83,7 +83,7 @@ impl Outgoing {
 
     fn submit(self: &Arc<Self>, line: &str, channel: Channel) {
         let outgoing = Arc::downgrade(self);
-        self.link.submit(line, Box::new(Together { outgoing, channel, taken: Vec::new() }));
+        self.link.submit(line, Box::new(Publishing { outgoing, channel, taken: Vec::new() }));
     }
 
     /// Takes what goes together; what is left is next.
@@ -107,7 +107,7 @@ impl Outgoing {
     }
 }
 
-impl Work for Together {
+impl Work for Publishing {
     fn command(&mut self, facts: &Facts) -> Cmd {
         let Some(outgoing) = self.outgoing.upgrade() else { return cmd("PING") };
         let link = &outgoing.link;
