@@ -81,15 +81,19 @@ pub(super) struct Driver<M: Machine> {
     since: u64,
     /// What was applied is not what the others go on from.
     must_load: bool,
-    /// The ledger that was gone on with before another was loaded, until the log is followed again.
-    before: Option<Ledger<M>>,
-    /// Something is lost, which is not said yet.
-    is_lost: bool,
+    untold: Untold<M>,
     /// Everything is to be sent again.
     must_send_again: bool,
     was_open: bool,
     /// Since when the log cannot be used, though NATS is there.
     unusable: Option<Instant>,
+}
+
+/// What is said once the log is followed again, however many tries that takes.
+struct Untold<M: Machine> {
+    /// The ledger that was gone on with before another was loaded.
+    before: Option<Ledger<M>>,
+    is_lost: bool,
 }
 
 impl<M: Machine> Driver<M> {
@@ -113,8 +117,7 @@ impl<M: Machine> Driver<M> {
             rest: Instant::now(),
             since: 0,
             must_load: false,
-            before: None,
-            is_lost: false,
+            untold: Untold { before: None, is_lost: false },
             must_send_again: false,
             was_open: false,
             unusable: None,

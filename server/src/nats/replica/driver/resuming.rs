@@ -26,12 +26,11 @@ impl<M: Machine> Driver<M> {
             Some(latest) if !is_first && !self.must_load => self.streams.look(place, latest, extent).await?,
             _ => Applied::Passed,
         };
-        // What is known of a loss is kept until it is said: what follows may fail.
-        self.is_lost |= stands == Applied::Lost;
+        self.untold.is_lost |= stands == Applied::Lost;
         if stands != Applied::There {
             let ledger = self.load(&mut extent).await?;
             let before = self.replace(ledger);
-            self.before.get_or_insert(before);
+            self.untold.before.get_or_insert(before);
             self.must_load = false;
         }
         let from = self.shared.state.lock().ledger.place + 1;
@@ -67,7 +66,7 @@ impl<M: Machine> Driver<M> {
                     "the log of what nodes share has lost its end: going on from the latest image"
                 );
                 self.streams.rebase(revision, extent.last).await?;
-                self.is_lost = true;
+                self.untold.is_lost = true;
             } else if extent.first <= ledger.place + 1 {
                 return Ok(ledger);
             } else if self.streams.revision().await? == revision {
@@ -79,7 +78,7 @@ impl<M: Machine> Driver<M> {
                 let text =
                     serde_json::to_vec(&empty.image()).map_err(|error| Broken::Content(error.to_string()))?;
                 self.streams.keep_over(revision, empty.place, empty.era, text.into()).await?;
-                self.is_lost = true;
+                self.untold.is_lost = true;
             }
             // Else another image was kept meanwhile, and then the log purged.
         }
@@ -113,7 +112,8 @@ impl<M: Machine> Driver<M> {
 
     /// The ledger is at the end of the log.
     pub(super) fn opened(&mut self, is_first: bool) {
-        let (before, is_lost) = (self.before.take(), std::mem::take(&mut self.is_lost));
+        let before = self.untold.before.take();
+        let is_lost = std::mem::take(&mut self.untold.is_lost);
         let mut state = self.shared.state.lock();
         let State { ledger, line, is_loaded, refusing, heard } = &mut *state;
         let now = Instant::now();

@@ -36,6 +36,8 @@ pub(crate) struct Carrier {
     gathered: Vec<u8>,
     /// A poll was held back once for what has just come.
     held_back: bool,
+    /// A write that cannot be done let what was accepted be read.
+    gave_way: bool,
     /// Ends the session when no receiver comes.
     timeout: Option<Pin<Box<Sleep>>>,
 }
@@ -48,6 +50,7 @@ impl Carrier {
             received: VecDeque::new(),
             gathered: Vec::new(),
             held_back: false,
+            gave_way: false,
             timeout: None,
         }
     }
@@ -77,6 +80,15 @@ impl Carrier {
         }
         state.is_timed = self.timeout.is_some();
         false
+    }
+
+    /// Nothing can be written any more. Whatever was accepted and not read yet is read first, if it is at all.
+    fn poll_broken(&mut self, state: &State, cx: &Context<'_>) -> Poll<io::Error> {
+        if !state.received.is_empty() && !std::mem::replace(&mut self.gave_way, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(io::ErrorKind::BrokenPipe.into())
     }
 
     /// Makes one frame of what was gathered.
@@ -110,7 +122,9 @@ impl Transport for Carrier {
         }
         let exchange = Arc::clone(&self.exchange);
         let mut state = exchange.state.lock();
-        if self.poll_over(&mut state, cx) || matches!(state.life, Life::Closed(_)) {
+        let is_over = self.poll_over(&mut state, cx);
+        // What was accepted before the end is handed over before it.
+        if matches!(state.life, Life::Closed(_)) || is_over && state.received.is_empty() {
             return Poll::Ready(Ok(None));
         }
         if state.received.is_empty() {
@@ -148,7 +162,7 @@ impl Transport for Carrier {
         let limit = exchange.limits.response;
         let mut state = exchange.state.lock();
         if self.poll_over(&mut state, cx) {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            return self.poll_broken(&state, cx).map(Err);
         }
         let is_message = bytes.first() == Some(&b'"');
         if !is_message || self.gathered.len() >= GATHERED {
@@ -189,7 +203,7 @@ impl Transport for Carrier {
         let exchange = Arc::clone(&self.exchange);
         let mut state = exchange.state.lock();
         if self.poll_over(&mut state, cx) {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            return self.poll_broken(&state, cx).map(Err);
         }
         // Who was told that messages have come, and polls then, should get what is answered to them: most often
         // that is a moment away.

@@ -10,9 +10,9 @@ use super::carrier::Carrier;
 use super::receiver::Receiver;
 use super::table::Table;
 use super::*;
-use crate::transport::Transport;
 use crate::transport::sockjs::receiving::xhr::Xhr;
 use crate::transport::sockjs::receiving::xhr_streaming::XhrStreaming;
+use crate::transport::{Incoming, Transport};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -103,4 +103,33 @@ async fn a_receiver_that_is_cut_ends_its_session_and_one_that_was_ended_does_not
     assert!(matches!(exchange.attach(Box::new(Xhr)), Err((Unattached::Busy, _))));
     drop(streaming);
     assert!(exchange.is_gone());
+}
+
+#[tokio::test]
+async fn what_was_accepted_before_the_receiver_was_cut_is_handed_over() {
+    let (exchange, mut carrier) = open();
+    let receiver = attach(&exchange, Xhr);
+    assert_eq!(exchange.send(vec!["1".to_owned(), "2".to_owned()], PATIENCE).await, Ok(()));
+    drop(receiver);
+    assert_eq!(exchange.send(vec!["3".to_owned()], PATIENCE).await, Err(Unsent::Gone));
+    assert!(say(&mut carrier, b"\"1\",").is_pending(), "a write lets what was accepted be read");
+    let Poll::Ready(Ok(Some(mut received))) = carrier.poll_receive(&mut cx()) else {
+        panic!("there is something to be read")
+    };
+    for wanted in ["1", "2"] {
+        let message = carrier.decode(&mut received);
+        assert!(matches!(message, Ok(Some(Incoming::Message(text))) if text == wanted));
+    }
+    assert!(matches!(carrier.poll_receive(&mut cx()), Poll::Ready(Ok(None))));
+    assert!(matches!(say(&mut carrier, b"\"1\","), Poll::Ready(Err(_))));
+}
+
+#[tokio::test]
+async fn a_cut_session_that_reads_nothing_more_ends_all_the_same() {
+    let (exchange, mut carrier) = open();
+    let receiver = attach(&exchange, Xhr);
+    assert_eq!(exchange.send(vec!["1".to_owned()], PATIENCE).await, Ok(()));
+    drop(receiver);
+    assert!(say(&mut carrier, b"\"1\",").is_pending());
+    assert!(matches!(say(&mut carrier, b"\"1\","), Poll::Ready(Err(_))));
 }
