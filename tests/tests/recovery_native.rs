@@ -40,7 +40,8 @@ async fn every_publication_comes_once_and_in_order_however_often_connections_are
         let server = node.server.clone();
         async move {
             let mut last = 0;
-            while stopped.is_empty() {
+            // However quickly the clients come back.
+            while stopped.is_empty() || last <= 100 {
                 last = server.publish("news", last + 1).await.unwrap().position.unwrap().offset;
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -73,7 +74,6 @@ async fn every_publication_comes_once_and_in_order_however_often_connections_are
     }
     stop.send(()).unwrap();
     let last = publishing.await.unwrap();
-    assert!(last > 100, "only {last} were published");
     for (_proxy, _socket, news, came) in &mut clients {
         while came.last() != Some(&Ok(last)) {
             came.push(within("a publication", news.next()).await.unwrap());

@@ -13,6 +13,6 @@ mod tokens;
 
 pub use broker::broker;
 pub use devices::{devices, devices_kept, devices_kept_by_own_clock};
-pub use nodes::broker_nodes;
+pub use nodes::{broker_nodes, broker_nodes_each_in_order};
 pub use presence::presence;
 pub use tokens::{tokens, tokens_shared};

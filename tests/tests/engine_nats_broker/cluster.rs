@@ -54,7 +54,7 @@ async fn nodes_of_one_server_do_their_duties() {
         let name = format!("space{}", next.fetch_add(1, Ordering::Relaxed));
         [NatsBroker::new(&one.namespace(&name)), NatsBroker::new(&other.namespace(&name))]
     };
-    tokensocket_server::conformance::broker_nodes(make).await;
+    tokensocket_server::conformance::broker_nodes_each_in_order(make).await;
 }
 
 /// Publishes 1, 2, 3, … until it is stopped, and gives what was accepted: the number and its offset.

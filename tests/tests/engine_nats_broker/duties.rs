@@ -32,7 +32,7 @@ async fn nodes_do_their_duties() {
         let name = format!("space.{}", next.fetch_add(1, Ordering::Relaxed));
         [NatsBroker::new(&one.namespace(&name)), NatsBroker::new(&other.namespace(&name))]
     };
-    tokensocket_server::conformance::broker_nodes(make).await;
+    tokensocket_server::conformance::broker_nodes_each_in_order(make).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
