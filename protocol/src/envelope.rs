@@ -46,17 +46,17 @@ impl From<NotJson> for NoEnvelope {
 }
 
 impl<'a> Envelope<'a> {
-    pub(crate) fn decode(text: &'a str) -> Result<Self, NoEnvelope> {
+    /// Reads a message into one without fields: where it stands, since it is large.
+    pub(crate) fn read(&mut self, text: &'a str) -> Result<(), NoEnvelope> {
         let mut scanner = Scanner::new(text);
         if !scanner.take(b'{') {
             return Err(no_object(text));
         }
-        let mut envelope = Self::default();
         if !scanner.take(b'}') {
             loop {
                 let key = scanner.key()?;
                 let value = scanner.value()?;
-                envelope.set(key, value);
+                self.set(key, value);
                 if !scanner.take(b',') {
                     break;
                 }
@@ -65,8 +65,8 @@ impl<'a> Envelope<'a> {
                 return Err(NoEnvelope::NotJson);
             }
         }
-        envelope.depth = scanner.deepest() + 1;
-        if scanner.is_at_end() { Ok(envelope) } else { Err(NoEnvelope::NotJson) }
+        self.depth = scanner.deepest() + 1;
+        if scanner.is_at_end() { Ok(()) } else { Err(NoEnvelope::NotJson) }
     }
 
     fn set(&mut self, key: Cow<'a, str>, value: RawSlice<'a>) {
@@ -137,25 +137,30 @@ mod tests {
     use super::*;
     use crate::json::tests::{mangled, near_json};
 
+    fn decode(text: &str) -> Result<Envelope<'_>, NoEnvelope> {
+        let mut envelope = Envelope::default();
+        envelope.read(text).map(|()| envelope)
+    }
+
     #[test]
     fn tells_text_that_is_no_json_from_json_that_is_no_object() {
         for text in ["", "nonsense", "{", "[1,2", "{\"a\":}", "1 2", "{\"rpc\":1}x"] {
-            assert_eq!(Envelope::decode(text).err(), Some(NoEnvelope::NotJson), "{text}");
+            assert_eq!(decode(text).err(), Some(NoEnvelope::NotJson), "{text}");
         }
         for text in ["null", "5", "[1,{}]", "\"x\"", "true"] {
-            assert_eq!(Envelope::decode(text).err(), Some(NoEnvelope::NotAnObject), "{text}");
+            assert_eq!(decode(text).err(), Some(NoEnvelope::NotAnObject), "{text}");
         }
     }
 
     #[test]
     fn takes_the_last_of_two_equal_fields() {
-        let rpc = Envelope::decode(r#"{"rpc":"a","rpc":"b"}"#).ok().and_then(|envelope| envelope.rpc);
+        let rpc = decode(r#"{"rpc":"a","rpc":"b"}"#).ok().and_then(|envelope| envelope.rpc);
         assert_eq!(rpc.map(RawSlice::as_str), Some("\"b\""));
     }
 
     #[test]
     fn decodes_any_depth_without_recursion() {
-        let is_too_deep = |text: &str| Envelope::decode(text).map(|envelope| envelope.is_too_deep());
+        let is_too_deep = |text: &str| decode(text).map(|envelope| envelope.is_too_deep());
         let nested =
             |depth: usize| format!(r#"{{"rpc":"a","req":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
         assert_eq!(is_too_deep(&nested(500_000)), Ok(true));
@@ -168,7 +173,7 @@ mod tests {
     fn forgets_only_the_fields_that_are_too_deep() {
         let deep = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
         let text = format!(r#"{{"rpc":"a","uuid":{deep},"x":{deep},"y":{}}}"#, &deep[1..deep.len() - 1]);
-        let envelope = Envelope::decode(&text).map(Envelope::without_deep_fields).unwrap_or_default();
+        let envelope = decode(&text).map(Envelope::without_deep_fields).unwrap_or_default();
         assert_eq!(envelope.rpc.map(RawSlice::as_str), Some("\"a\""));
         assert_eq!(envelope.uuid, None);
         let names: Vec<_> = envelope.others.iter().map(|(name, _)| &**name).collect();
@@ -218,7 +223,7 @@ mod tests {
             let is_json = error.is_data() && serde_json::from_str::<&RawValue>(text).is_ok();
             if is_json { NoEnvelope::NotAnObject } else { NoEnvelope::NotJson }
         });
-        match (Envelope::decode(text), expected) {
+        match (decode(text), expected) {
             (Ok(envelope), Ok(Fields(fields))) => {
                 let mut expected = Envelope::default();
                 for (name, value) in fields {

@@ -22,28 +22,36 @@ use crate::raw_json::RawJson;
 /// assert_eq!(error.message(), "no such order");
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-pub struct RpcError {
+pub struct RpcError(Box<Fields>);
+
+/// In memory of their own, since every call's result is moved about as if it had them.
+#[derive(Debug, Clone, PartialEq)]
+struct Fields {
     code: ErrorCode,
     error: Value,
     details: Option<RawJson>,
 }
 
 impl RpcError {
+    fn of(error: Value) -> Self {
+        Self(Box::new(Fields { code: ErrorCode::Internal, error, details: None }))
+    }
+
     /// An error object, `{"message": message}`, with the code `internal`.
     pub fn new(message: impl Into<String>) -> Self {
         let mut error = serde_json::Map::new();
         error.insert("message".to_owned(), Value::String(message.into()));
-        Self { code: ErrorCode::Internal, error: Value::Object(error), details: None }
+        Self::of(Value::Object(error))
     }
 
     /// A plain text, with the code `internal`.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { code: ErrorCode::Internal, error: Value::String(text.into()), details: None }
+        Self::of(Value::String(text.into()))
     }
 
     /// Any JSON value as the `error` field, as the original servers allowed. The code is `internal`.
     pub fn value(error: Value) -> Self {
-        Self { code: ErrorCode::Internal, error, details: None }
+        Self::of(error)
     }
 
     /// The original's `"Forbidden"`.
@@ -58,32 +66,33 @@ impl RpcError {
 
     /// The original's `"Invalid request"`; `expected` tells newer clients what was expected.
     pub fn bad_request(expected: impl Into<String>) -> Self {
-        let details = RawJson::new(&serde_json::json!({ "expected": expected.into() })).ok();
-        Self { details, ..Self::text("Invalid request").with_code(ErrorCode::BadRequest) }
+        Self::text("Invalid request")
+            .with_code(ErrorCode::BadRequest)
+            .with_details(&serde_json::json!({ "expected": expected.into() }))
     }
 
     /// Sets the code.
     #[must_use]
     pub fn with_code(mut self, code: ErrorCode) -> Self {
-        self.code = code;
+        self.0.code = code;
         self
     }
 
     /// Adds details. What cannot be serialized is left out.
     #[must_use]
     pub fn with_details<T: Serialize + ?Sized>(mut self, details: &T) -> Self {
-        self.details = RawJson::new(details).ok();
+        self.0.details = RawJson::new(details).ok();
         self
     }
 
     /// The code.
     pub fn code(&self) -> ErrorCode {
-        self.code
+        self.0.code
     }
 
     /// The text for people: the error itself when it is a text, else its `message`, else empty.
     pub fn message(&self) -> &str {
-        match &self.error {
+        match &self.0.error {
             Value::String(text) => text,
             other => other.get("message").and_then(Value::as_str).unwrap_or_default(),
         }
@@ -91,18 +100,18 @@ impl RpcError {
 
     /// The `error` field.
     pub fn error(&self) -> &Value {
-        &self.error
+        &self.0.error
     }
 
     /// The `details` field.
     pub fn details(&self) -> Option<&RawJson> {
-        self.details.as_ref()
+        self.0.details.as_ref()
     }
 }
 
 impl fmt::Display for RpcError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message(), self.code)
+        write!(f, "{} ({})", self.message(), self.code())
     }
 }
 

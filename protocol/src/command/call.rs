@@ -55,6 +55,7 @@ pub struct CallRequest<'a> {
 }
 
 impl<'a> CallRequest<'a> {
+    #[inline]
     pub(crate) fn read(path: Cow<'a, str>, envelope: &Envelope<'a>) -> Result<Self, RpcError> {
         let timeout = envelope
             .timeout_ms

@@ -3,6 +3,8 @@
 //! In: the text of each message, and the result of redeeming a token. Out: an [`Event`] for each message.
 //! The states are named for what they await.
 
+use std::borrow::Cow;
+
 use crate::answer::Answer;
 use crate::close::Close;
 use crate::command::acknowledge::{self, Acknowledge};
@@ -48,7 +50,7 @@ pub enum Event<'a> {
         /// The token to redeem.
         token: Token,
         /// What the client told about itself.
-        hello: Option<Hello>,
+        hello: Option<Box<Hello>>,
         /// Waits for the result.
         answer: Answer,
     },
@@ -129,24 +131,36 @@ impl Session {
     /// Understands one message. `room` is an empty buffer for its answer, so that a driver can use the
     /// same one again.
     pub fn handle_message<'a>(&mut self, text: &'a str, room: Vec<u8>) -> Event<'a> {
-        match (self.state, Envelope::decode(text)) {
-            (State::Closed | State::AwaitRedeem, _) => Event::Ignore,
-            (_, Err(NoEnvelope::NotJson)) => {
+        if matches!(self.state, State::Closed | State::AwaitRedeem) {
+            return Event::Ignore;
+        }
+        let mut envelope = Envelope::default();
+        if let Err(none) = envelope.read(text) {
+            return self.answer_no_envelope(none);
+        }
+        if self.state == State::AwaitAuth {
+            return self.expect_auth(&envelope, room);
+        }
+        if envelope.is_too_deep() {
+            let answer = self.answer(&envelope.without_deep_fields(), room);
+            return Event::Send(answer.error(&RpcError::bad_request("JSON nested at most 128 deep")));
+        }
+        self.expect_command(&envelope, room)
+    }
+
+    #[cold]
+    fn answer_no_envelope<'a>(&mut self, none: NoEnvelope) -> Event<'a> {
+        let answer = Answer::to_nothing(self.framing);
+        match none {
+            NoEnvelope::NotJson => {
                 let error = RpcError::text("Invalid message").with_code(ErrorCode::BadRequest);
-                Event::Send(Answer::to_nothing(self.framing).error(&error))
+                Event::Send(answer.error(&error))
             }
-            (State::AwaitAuth, Err(NoEnvelope::NotAnObject)) => self.forbid(Answer::to_nothing(self.framing)),
-            (State::AwaitAuth, Ok(envelope)) => self.expect_auth(&envelope, room),
-            (State::Ready, Err(NoEnvelope::NotAnObject)) => {
-                let answer = Answer::to_nothing(self.framing);
+            NoEnvelope::NotAnObject if self.state == State::AwaitAuth => self.forbid(answer),
+            NoEnvelope::NotAnObject => {
                 let answer = if self.hello { answer.with_hello() } else { answer };
                 Event::Send(answer.error(&RpcError::bad_request("a JSON object with the field rpc")))
             }
-            (State::Ready, Ok(envelope)) if envelope.is_too_deep() => {
-                let answer = self.answer(&envelope.without_deep_fields(), room);
-                Event::Send(answer.error(&RpcError::bad_request("JSON nested at most 128 deep")))
-            }
-            (State::Ready, Ok(envelope)) => self.expect_command(&envelope, room),
         }
     }
 
@@ -164,6 +178,7 @@ impl Session {
         match envelope.token.and_then(string).map(|token| Token::parse(&token)) {
             Some(Ok(token)) => {
                 self.state = State::AwaitRedeem;
+                let hello = hello.map(Box::new);
                 Event::Authenticate { token, hello, answer: self.answer(envelope, room) }
             }
             _ => Event::Close(None, self.refused(Close::UNAUTHENTICATED)),
@@ -180,27 +195,44 @@ impl Session {
         let Some(rpc) = envelope.rpc.and_then(string).filter(|rpc| !rpc.is_empty()) else {
             return Event::Send(answer.error(&RpcError::bad_request("the field rpc, a text")));
         };
-        let command = match &*rpc {
-            command::subscribe::NAME => subscribe::request(envelope.req).map(Parsed::Subscribe),
-            command::unsubscribe::NAME => subscribe::channel(envelope.req).map(Parsed::Unsubscribe),
-            command::publish::NAME => publish::request(envelope.req).map(Parsed::Publish),
-            command::acknowledge::NAME => acknowledge::request(envelope.req).map(Parsed::Acknowledge),
-            command::history::NAME => history::request(envelope.req).map(Parsed::History),
-            command::presence::NAME => presence::request(envelope.req).map(Parsed::Presence),
-            command::broadcast::NAME => broadcast::data(envelope.req).map(Parsed::Broadcast),
-            command::cancel::NAME => cancel::target(envelope.req).map(Parsed::Cancel),
-            command::ping::NAME => return Event::Command(Command::Ping(answer)),
-            command::answer::NAME => {
-                return ClientAnswer::read(envelope.fid, envelope.resp)
-                    .map_or(Event::Ignore, |answer| Event::Command(Command::Answer(answer)));
-            }
-            command::auth::NAME => Err(RpcError::bad_request("one auth for each connection")),
-            _ => CallRequest::read(rpc, envelope).map(Parsed::Call),
-        };
-        match command {
-            Ok(parsed) => Event::Command(parsed.with(answer)),
-            Err(error) => Event::Send(answer.error(&error)),
+        // By far most messages are calls, and no action has a name like a verb's.
+        if rpc.starts_with('_') || rpc == command::auth::NAME {
+            return verb(rpc, envelope, answer);
         }
+        call(rpc, envelope, answer)
+    }
+}
+
+#[inline]
+fn call<'a>(rpc: Cow<'a, str>, envelope: &Envelope<'a>, answer: Answer) -> Event<'a> {
+    match CallRequest::read(rpc, envelope) {
+        Ok(call) => Event::Command(Command::Call(call, answer)),
+        Err(error) => Event::Send(answer.error(&error)),
+    }
+}
+
+#[inline(never)]
+fn verb<'a>(rpc: Cow<'a, str>, envelope: &Envelope<'a>, answer: Answer) -> Event<'a> {
+    let command = match &*rpc {
+        command::subscribe::NAME => subscribe::request(envelope.req).map(Parsed::Subscribe),
+        command::unsubscribe::NAME => subscribe::channel(envelope.req).map(Parsed::Unsubscribe),
+        command::publish::NAME => publish::request(envelope.req).map(Parsed::Publish),
+        command::acknowledge::NAME => acknowledge::request(envelope.req).map(Parsed::Acknowledge),
+        command::history::NAME => history::request(envelope.req).map(Parsed::History),
+        command::presence::NAME => presence::request(envelope.req).map(Parsed::Presence),
+        command::broadcast::NAME => broadcast::data(envelope.req).map(Parsed::Broadcast),
+        command::cancel::NAME => cancel::target(envelope.req).map(Parsed::Cancel),
+        command::ping::NAME => return Event::Command(Command::Ping(answer)),
+        command::answer::NAME => {
+            return ClientAnswer::read(envelope.fid, envelope.resp)
+                .map_or(Event::Ignore, |answer| Event::Command(Command::Answer(answer)));
+        }
+        command::auth::NAME => Err(RpcError::bad_request("one auth for each connection")),
+        _ => return call(rpc, envelope, answer),
+    };
+    match command {
+        Ok(parsed) => Event::Command(parsed.with(answer)),
+        Err(error) => Event::Send(answer.error(&error)),
     }
 }
 
@@ -212,7 +244,6 @@ impl Default for Session {
 
 /// A command that is well formed and still lacks its [`Answer`].
 enum Parsed<'a> {
-    Call(CallRequest<'a>),
     Subscribe(Subscribe),
     Unsubscribe(Channel),
     Publish(Publish<'a>),
@@ -226,7 +257,6 @@ enum Parsed<'a> {
 impl<'a> Parsed<'a> {
     fn with(self, answer: Answer) -> Command<'a> {
         match self {
-            Self::Call(call) => Command::Call(call, answer),
             Self::Subscribe(subscribe) => Command::Subscribe(subscribe, answer),
             Self::Unsubscribe(channel) => Command::Unsubscribe(channel, answer),
             Self::Publish(publish) => Command::Publish(publish, answer),

@@ -23,8 +23,9 @@ impl<T: Transport> Driver<T> {
         match command {
             Command::Call(request, answer) => {
                 let Some(answer) = self.admit(answer, self.running.len()) else { return };
-                let call = command::call::Incoming { request, answer };
-                if let Some(answer) = call.start(&self.shared.router, &self.socket, &mut self.running, cx) {
+                let (router, socket) = (&self.shared.router, &self.socket);
+                let answer = command::call::start(request, answer, router, socket, &mut self.running, cx);
+                if let Some(answer) = answer {
                     self.answers.push(answer);
                 }
             }

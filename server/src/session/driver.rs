@@ -322,7 +322,7 @@ impl<T: Transport> Driver<T> {
                     Arc::clone(&self.shared.node),
                     self.socket.clone(),
                     token,
-                    hello,
+                    hello.map(|hello| *hello),
                     answer,
                 );
                 self.authenticating = Some(redeeming.boxed());

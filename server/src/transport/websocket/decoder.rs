@@ -184,10 +184,19 @@ fn unmask(payload: &mut [u8], mask: [u8; 4]) {
             *byte ^= mask;
         }
     }
-    let mut last = [0; 16];
-    last[..rest.len()].copy_from_slice(rest);
-    let last = (u128::from_ne_bytes(last) ^ u128::from_ne_bytes(wide)).to_ne_bytes();
-    rest.copy_from_slice(&last[..rest.len()]);
+    // Each once at most. A copy of so few bytes would cost more than looking.
+    let (chunks, rest) = rest.as_chunks_mut();
+    if let [chunk] = chunks {
+        let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+        *chunk = (u64::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
+    }
+    let (chunks, rest) = rest.as_chunks_mut();
+    if let [chunk] = chunks {
+        *chunk = (u32::from_ne_bytes(*chunk) ^ u32::from_ne_bytes(mask)).to_ne_bytes();
+    }
+    for (byte, mask) in rest.iter_mut().zip(mask) {
+        *byte ^= mask;
+    }
 }
 
 #[cfg(test)]
@@ -226,6 +235,16 @@ pub(crate) mod tests {
             leftover.put_back(received, false);
         }
         Ok(found)
+    }
+
+    #[test]
+    fn removes_a_mask_whatever_the_length() {
+        let mask = [1, 2, 3, 4];
+        for length in 0..70 {
+            let mut payload: Vec<u8> = mask.into_iter().cycle().take(length).collect();
+            unmask(&mut payload, mask);
+            assert_eq!(payload, vec![0; length]);
+        }
     }
 
     #[test]

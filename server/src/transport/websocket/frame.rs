@@ -16,15 +16,14 @@ pub(crate) const MAX_HEADER: usize = 10;
 
 /// Appends the header of a frame with a payload of `length` bytes.
 pub(crate) fn push_header(out: &mut Vec<u8>, opcode: u8, length: usize) {
-    out.push(opcode);
     match (u8::try_from(length), u16::try_from(length)) {
-        (Ok(length), _) if length < 126 => out.push(length),
+        (Ok(length), _) if length < 126 => out.extend_from_slice(&[opcode, length]),
         (_, Ok(length)) => {
-            out.push(126);
-            out.extend_from_slice(&length.to_be_bytes());
+            let [high, low] = length.to_be_bytes();
+            out.extend_from_slice(&[opcode, 126, high, low]);
         }
         _ => {
-            out.push(127);
+            out.extend_from_slice(&[opcode, 127]);
             out.extend_from_slice(&(length as u64).to_be_bytes());
         }
     }
