@@ -377,7 +377,7 @@ impl Entry {
     /// The part in which somebody is, or would be.
     pub(super) fn part_of(&self, membership: &Membership, id: SocketId) -> &Part {
         // Also before there are others: this may be what makes them.
-        if self.first.contains(id) {
+        if self.first.contains(id, self.droppable) {
             return &self.first;
         }
         self.part_for_new(membership, id)
@@ -407,7 +407,8 @@ impl Entry {
     }
 
     fn contains(&self, id: SocketId) -> bool {
-        self.first.contains(id) || self.more.get().is_some() && self.part(id).contains(id)
+        self.first.contains(id, self.droppable)
+            || self.more.get().is_some() && self.part(id).contains(id, self.droppable)
     }
 
     fn take_out(&self, id: SocketId) -> bool {

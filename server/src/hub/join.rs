@@ -44,7 +44,7 @@ impl Entry {
     /// Whether a socket follows the channel by its name, and has joined.
     pub(super) fn has(&self, id: SocketId) -> bool {
         let membership = self.membership.lock();
-        !membership.guests.contains(&id) && self.part_of(&membership, id).contains(id)
+        !membership.guests.contains(&id) && self.part_of(&membership, id).contains(id, self.droppable)
     }
 
     /// Somebody who was about to join does not. Calls `last` if nobody is left.

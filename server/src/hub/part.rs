@@ -125,21 +125,26 @@ impl Part {
         pending.take()
     }
 
-    /// The followers, who may not have been served yet.
+    /// The followers, who may not have been served yet. To be given back by [`Part::release`]: publishers leave what they
+    /// publish meanwhile to whoever holds them.
     pub(super) fn hold(&self) -> MutexGuard<'_, Followers> {
         self.followers.lock()
     }
 
-    pub(super) fn contains(&self, id: SocketId) -> bool {
-        self.followers.lock().contains_key(&id)
+    pub(super) fn contains(&self, id: SocketId, droppable: bool) -> bool {
+        let followers = self.hold();
+        let contains = followers.contains_key(&id);
+        self.release(followers, droppable);
+        contains
     }
 
     /// Takes nothing more, if nothing is pending and nobody is being served; `false` otherwise.
     pub(super) fn close_if_idle(&self) -> bool {
-        let Some(_followers) = self.followers.try_lock() else { return false };
+        // In this order: whoever finds the followers held here has appended before, and was served, or has yet to.
         let mut pending = self.pending.lock();
-        pending.closed = pending.messages == 0;
-        pending.closed
+        let is_idle = pending.messages == 0 && self.followers.try_lock().is_some();
+        pending.closed |= is_idle;
+        is_idle
     }
 
     /// Takes nothing more.

@@ -1,7 +1,7 @@
 //! Order and completeness of the fan-out, with many followers and several publishers.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Waker};
 
 use tokensocket_protocol::{Channel, Pattern, RawJson};
@@ -121,6 +121,63 @@ fn publishers_wait_where_followers_are_served_too_slowly() {
     });
     assert_eq!(done.load(Ordering::SeqCst), PUBLICATIONS);
     assert!(!entry.first.is_behind());
+}
+
+/// How much of the channel is still to be handed out, in bytes.
+fn pending(hub: &Hub) -> usize {
+    hub.find(&channel()).map_or(0, |entry| entry.first.pending().bytes())
+}
+
+#[test]
+fn what_is_published_while_somebody_asks_who_follows_is_handed_out() {
+    let hub = Hub::new(TaskTracker::new(), Arc::default());
+    let follower = socket(1, Format::Raw);
+    hub.add(&channel(), &follower, &Access::default(), &MemoryBroker::default());
+    let entry = hub.find(&channel()).unwrap_or_else(|| unreachable!("it is followed"));
+    for n in 0..1000 {
+        let (has_begun, is_published) = (Barrier::new(2), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                has_begun.wait();
+                while !is_published.load(Ordering::Acquire) {
+                    assert!(entry.has(follower.id()));
+                }
+            });
+            has_begun.wait();
+            publish(&hub, n);
+            is_published.store(true, Ordering::Release);
+        });
+        assert_eq!(pending(&hub), 0, "nobody hands out number {n}");
+    }
+    assert!(received(&follower).into_iter().eq(0..1000));
+}
+
+#[test]
+fn what_is_published_while_idle_channels_are_ended_is_handed_out() {
+    const PUBLICATIONS: u64 = 100_000;
+    let hub = Hub::new(TaskTracker::new(), Arc::default());
+    let everything = Pattern::new(">").unwrap_or_else(|_| unreachable!("this pattern is fine"));
+    let follower = socket(1, Format::Raw);
+    drop(hub.add_pattern(&everything, &follower, &MemoryBroker::default()));
+    let is_over = AtomicBool::new(false);
+    let left = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Acquire) {
+                if let Some(entry) = hub.find(&channel()) {
+                    entry.end_if_idle();
+                }
+            }
+        });
+        let is_left = |n: &u64| {
+            publish(&hub, *n);
+            pending(&hub) > 0
+        };
+        let left = (0..PUBLICATIONS).filter(is_left).count();
+        is_over.store(true, Ordering::Release);
+        left
+    });
+    assert_eq!(left, 0, "publications were left to somebody who serves nobody");
+    assert!(received(&follower).into_iter().eq(0..PUBLICATIONS));
 }
 
 #[test]
