@@ -1,8 +1,9 @@
 //! Several publications, one write: what a burst publishes is held until the burst is over.
 //!
 //! In: channels with something pending. Out: each flushed once, at the end of the burst that this thread is in, or at once
-//! when it is in none. A burst is one synchronous stretch of a task, so it never spans an await and never moves to another
-//! thread. Must not know what is sent to one socket alone, but that it comes.
+//! when it is in none; and before something is sent to one socket alone, so that it stands behind what was published before.
+//! A burst is one synchronous stretch of a task, so it never spans an await and never moves to another thread. Must not know
+//! what is sent to one socket alone, but that it comes.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -15,16 +16,8 @@ const MOST: usize = 64 * 1024;
 const FEW: usize = 16;
 
 thread_local! {
-    /// This thread's burst, while there is one.
-    static BURST: RefCell<Option<Burst>> = const { RefCell::new(None) };
-}
-
-/// What is to be written at the end of a burst.
-#[derive(Default)]
-struct Burst {
-    channels: Channels,
-    /// What is sent to one socket alone stands behind what was published before.
-    is_ordered: bool,
+    /// What this thread's burst has published, while there is one.
+    static BURST: RefCell<Option<Channels>> = const { RefCell::new(None) };
 }
 
 /// Channels, each once, in the order in which they came.
@@ -68,49 +61,29 @@ pub(super) trait Corked: Send + Sync {
     fn flush(&self);
 }
 
-/// Runs `burst`, then flushes what it published, also when it panics.
+/// Runs `burst`, then flushes what it published, also when it panics. One within another is a part of that.
 pub(crate) fn corked<R>(burst: impl FnOnce() -> R) -> R {
-    run(false, burst)
-}
-
-/// The same, and before it sends something to one socket alone, what it has published is flushed.
-pub(crate) fn together<R>(burst: impl FnOnce() -> R) -> R {
-    run(true, burst)
-}
-
-fn run<R>(is_ordered: bool, burst: impl FnOnce() -> R) -> R {
-    /// Ends the burst, or what was begun within one.
-    struct Uncork {
-        outer: Option<bool>,
-    }
+    struct Uncork;
 
     impl Drop for Uncork {
         fn drop(&mut self) {
-            let Some(was_ordered) = self.outer else {
-                BURST.take().unwrap_or_default().channels.flush();
-                return;
-            };
-            BURST.with_borrow_mut(|burst| {
-                if let Some(burst) = burst {
-                    burst.is_ordered = was_ordered;
-                }
-            });
+            BURST.take().unwrap_or_default().flush();
         }
     }
 
-    let outer = BURST.with_borrow_mut(|current| {
-        let outer = current.as_ref().map(|burst| burst.is_ordered);
-        current.get_or_insert_default().is_ordered |= is_ordered;
-        outer
+    let begins = BURST.with_borrow_mut(|current| {
+        let begins = current.is_none();
+        current.get_or_insert_default();
+        begins
     });
-    let _uncork = Uncork { outer };
+    let _uncork = begins.then_some(Uncork);
     burst()
 }
 
 /// Flushes a channel at the end of this thread's burst, or at once.
 pub(super) fn flush_soon<T: Corked + 'static>(entry: &Arc<T>) {
     let now = BURST.with_borrow_mut(|burst| match burst {
-        Some(Burst { channels, .. }) if entry.pending_bytes() < MOST => {
+        Some(channels) if entry.pending_bytes() < MOST => {
             channels.insert(entry);
             false
         }
@@ -121,21 +94,16 @@ pub(super) fn flush_soon<T: Corked + 'static>(entry: &Arc<T>) {
     }
 }
 
-/// Flushes what this thread's burst has published so far. What is served by another thread may still be on its way.
+/// Flushes what this thread's burst has published so far, before something is sent to one socket alone. What is served by
+/// another thread may still be on its way. Nobody may call it who holds a channel's followers while something is pending
+/// for them.
 pub(crate) fn flush_published() {
     // It comes from what is dropped, too, perhaps when the thread ends.
     let channels = BURST.try_with(|burst| {
         let burst = &mut *burst.borrow_mut();
-        burst.as_mut().map(|burst| std::mem::take(&mut burst.channels))
+        burst.as_mut().filter(|channels| !channels.all.is_empty()).map(std::mem::take)
     });
-    channels.ok().flatten().unwrap_or_default().flush();
-}
-
-/// The same in a burst that is [`together`], before something is sent to one socket alone. Nobody may call it who holds a
-/// channel's followers while something is pending for them.
-pub(crate) fn before_others() {
-    let is_ordered = BURST.try_with(|burst| burst.borrow().as_ref().is_some_and(|burst| burst.is_ordered));
-    if is_ordered == Ok(true) {
-        flush_published();
+    if let Ok(Some(channels)) = channels {
+        channels.flush();
     }
 }

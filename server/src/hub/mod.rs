@@ -41,7 +41,7 @@ use entry::{Entry, Taken};
 use hole::Room;
 use wild::Wild;
 
-pub(crate) use cork::{corked, together};
+pub(crate) use cork::corked;
 pub(crate) use join::Confirm;
 pub(crate) use joining::{Joining, Read};
 

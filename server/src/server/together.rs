@@ -57,7 +57,7 @@ impl<T: Future> Future for Together<T> {
     type Output = T::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
-        hub::together(|| self.work.as_mut().poll(cx))
+        hub::corked(|| self.work.as_mut().poll(cx))
     }
 }
 
@@ -65,7 +65,7 @@ impl<T: Stream> Stream for Together<T> {
     type Item = T::Item;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T::Item>> {
-        hub::together(|| self.work.as_mut().poll_next(cx))
+        hub::corked(|| self.work.as_mut().poll_next(cx))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

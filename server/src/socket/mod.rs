@@ -293,7 +293,7 @@ impl Socket {
 
     /// Sends a message that is for it alone.
     pub(crate) fn post(&self, frame: &Bytes) {
-        cork::before_others();
+        cork::flush_published();
         self.deliver(frame, 1, false);
     }
 

@@ -1,4 +1,4 @@
-//! How many writes a burst of calls costs, over a real connection.
+//! What a burst of calls costs and says, over a real connection.
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
@@ -12,12 +12,13 @@ use crate::Actions;
 use crate::identity::Identity;
 use crate::server::Server;
 use crate::session::outbox::WRITES;
+use crate::socket::Socket;
 
 /// How many calls come in one read.
 const CALLS: usize = 16;
 
-/// Reads until `count` of these have come.
-async fn read(stream: &mut TcpStream, what: &str, count: usize) -> usize {
+/// Reads until `count` of these have come, and gives all that has.
+async fn read(stream: &mut TcpStream, what: &str, count: usize) -> String {
     let mut text = String::new();
     while text.matches(what).count() < count {
         let mut some = [0; 4096];
@@ -25,7 +26,7 @@ async fn read(stream: &mut TcpStream, what: &str, count: usize) -> usize {
         assert!(length > 0, "the connection ended");
         text.push_str(&String::from_utf8_lossy(&some[..length]));
     }
-    text.matches(what).count()
+    text
 }
 
 fn frame(text: &str) -> Vec<u8> {
@@ -36,11 +37,8 @@ fn frame(text: &str) -> Vec<u8> {
     [&head[..], &[0; 4], text.as_bytes()].concat()
 }
 
-/// Sixteen calls at once, each framed like this, on a connection of this path.
-async fn calls_cost_one_write(path: &str, framed: impl Fn(&str) -> String) {
-    let echo = async |Data(value): Data<RawJson>| Ok::<_, RpcError>(value);
-    let actions = Actions::new().action("echo", echo);
-    let server = Server::builder().authenticate_anyone().actions(actions).build().unwrap();
+/// A connection of this path that has authenticated; `framed` is how its messages are framed.
+async fn connect(server: &Server, path: &str, framed: impl Fn(&str) -> String) -> TcpStream {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let serving = server.clone();
@@ -55,12 +53,21 @@ async fn calls_cost_one_write(path: &str, framed: impl Fn(&str) -> String) {
     let auth = json!({ "rpc": "auth", "token": token.to_string(), "uuid": "0" });
     stream.write_all(&frame(&framed(&auth.to_string()))).await.unwrap();
     read(&mut stream, "success", 1).await;
+    stream
+}
+
+/// Sixteen calls at once, each framed like this, on a connection of this path.
+async fn calls_cost_one_write(path: &str, framed: impl Fn(&str) -> String) {
+    let echo = async |Data(value): Data<RawJson>| Ok::<_, RpcError>(value);
+    let actions = Actions::new().action("echo", echo);
+    let server = Server::builder().authenticate_anyone().actions(actions).build().unwrap();
+    let mut stream = connect(&server, path, &framed).await;
     for _ in 0..3 {
         let call = |n| framed(&json!({ "rpc": "echo", "req": "x".repeat(64), "uuid": n }).to_string());
         let calls: Vec<u8> = (0..CALLS).flat_map(|n| frame(&call(n.to_string()))).collect();
         WRITES.set(0);
         stream.write_all(&calls).await.unwrap();
-        assert_eq!(read(&mut stream, "uuid", CALLS).await, CALLS);
+        assert_eq!(read(&mut stream, "uuid", CALLS).await.matches("uuid").count(), CALLS);
         assert_eq!(WRITES.get(), 1);
     }
 }
@@ -73,4 +80,25 @@ async fn calls_of_one_read_are_answered_in_one_write() {
 #[tokio::test]
 async fn calls_of_one_read_in_sockjs_are_answered_in_one_write() {
     calls_cost_one_write("/sockets/000/session1/websocket", |text| json!([text]).to_string()).await;
+}
+
+#[tokio::test]
+async fn what_an_action_sends_to_one_socket_stands_behind_what_it_published() {
+    let say = async |server: Server, socket: Socket| {
+        for n in 0..5 {
+            server.publish("c", format!("no. {}", 2 * n)).await.unwrap();
+            socket.send("c", format!("no. {}", 2 * n + 1)).unwrap();
+        }
+        Ok::<_, RpcError>(())
+    };
+    let server =
+        Server::builder().authenticate_anyone().actions(Actions::new().action("say", say)).build().unwrap();
+    let mut stream = connect(&server, "/sockets/websocket", str::to_owned).await;
+    let subscribe = json!({ "rpc": "_subscribe", "req": { "channel": "c" }, "uuid": "1" });
+    stream.write_all(&frame(&subscribe.to_string())).await.unwrap();
+    read(&mut stream, "\"internal\":true", 1).await;
+    stream.write_all(&frame(&json!({ "rpc": "say", "uuid": "2" }).to_string())).await.unwrap();
+    let said = read(&mut stream, "uuid", 1).await;
+    let number = |rest: &str| rest.split('"').next().and_then(|number| number.parse::<u64>().ok());
+    assert!(said.split("no. ").skip(1).filter_map(number).eq(0..10), "{said}");
 }
