@@ -186,11 +186,14 @@ impl<T: Transport> Pump<T> {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             while let Some(frame) = self.waiting.front_mut() {
-                let written = match &mut self.direct {
+                let written = ready!(match &mut self.direct {
                     Some(direct) => Pin::new(direct).poll_write(cx, frame),
                     None => self.transport.poll_write(frame, cx),
-                };
-                frame.advance(ready!(written)?);
+                })?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                frame.advance(written);
                 if frame.is_empty() {
                     self.waiting.pop_front();
                 }
@@ -220,5 +223,54 @@ impl<T> Drop for Pump<T> {
         // A handler that waits for a message, or for room, learns that there will be none.
         self.to_handler.close();
         self.from_handler.abandon();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::{AsyncRead, ReadBuf};
+
+    use super::*;
+    use crate::transport::websocket::{WebSocket, Wrapped};
+
+    /// A stream that nothing comes from, and that takes nothing. Whoever does not notice is stopped.
+    #[derive(Default)]
+    struct Closed {
+        tried: usize,
+    }
+
+    impl AsyncRead for Closed {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Closed {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            self.tried += 1;
+            assert!(self.tried < 100, "it is tried for ever");
+            Poll::Ready(Ok(0))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_stream_that_takes_nothing_more_ends_the_session() {
+        let transport = WebSocket::new(Wrapped(Closed::default()), Vec::new(), 100);
+        let mailbox = || Arc::new(Mailbox::new(100));
+        let mut pump = Pump::new(transport, mailbox(), mailbox());
+        assert!(pump.beat().is_ok());
+        let mut cx = Context::from_waker(Waker::noop());
+        let ended = pump.poll(&mut cx, |_| Poll::Pending);
+        assert!(matches!(ended, Poll::Ready(Err(Ended::Gone))));
     }
 }
