@@ -32,6 +32,7 @@
 //! ```
 
 mod args;
+mod client;
 mod connection;
 mod emit;
 mod handlers;
