@@ -10,6 +10,9 @@ use crate::history::History;
 const SHORTEST: u64 = 60_000;
 /// A log on which nothing was published goes after this.
 const EMPTY: u64 = 300_000;
+/// One that somebody follows has this long at least, so that it outlasts a Redis that is away. No longer: whoever follows a
+/// name makes a log, on which perhaps nobody ever publishes.
+const FOLLOWED: u64 = 3_600_000;
 /// What Redis takes for a time to live; ten years.
 const LONGEST: u64 = 10 * 365 * 24 * 3_600_000;
 
@@ -25,11 +28,13 @@ pub(super) struct Lasting {
     pub(super) full: u64,
     /// Without any.
     pub(super) empty: u64,
+    /// At least so long from when it was followed.
+    pub(super) followed: u64,
 }
 
 impl Lasting {
     pub(super) fn of(history: &History) -> Self {
         let full = milliseconds(history.age).saturating_mul(2).clamp(SHORTEST, LONGEST);
-        Self { full, empty: full.min(EMPTY) }
+        Self { full, empty: full.min(EMPTY), followed: full.min(FOLLOWED) }
     }
 }

@@ -16,6 +16,7 @@ mod lasting;
 mod names;
 mod outgoing;
 mod patterns;
+mod prolonging;
 mod reading;
 
 use std::sync::{Arc, OnceLock, Weak};
@@ -23,12 +24,13 @@ use std::sync::{Arc, OnceLock, Weak};
 use ::redis::cmd;
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture, ready};
+use parking_lot::Mutex;
 use tokensocket_protocol::{Channel, Pattern, RawJson};
 
 use self::incoming::Incoming;
 use self::lasting::Lasting;
 use self::outgoing::Outgoing;
-use super::link::{Again, Follower, Link, LinkError, Ticket, Topic};
+use super::link::{Again, Follower, Link, LinkError, Task, Ticket, Topic};
 use super::script::Script;
 use crate::broker::{Broker, BrokerError, BrokerHandler, Control, Publish, Published};
 use crate::history::{AROUND, History, HistoryPage, HistoryQuery};
@@ -72,6 +74,8 @@ struct Shared {
     outgoing: Arc<Outgoing>,
     incoming: Arc<Incoming>,
     started: OnceLock<Started>,
+    /// Prolongs what is followed.
+    prolonging: Mutex<Option<Task>>,
 }
 
 /// A node's own.
@@ -87,7 +91,8 @@ impl RedisBroker {
     pub(super) fn new(link: Link) -> Self {
         let incoming = Arc::new(Incoming::default());
         let outgoing = Outgoing::new(link.clone());
-        Self { shared: Arc::new(Shared { link, outgoing, incoming, started: OnceLock::new() }) }
+        let (started, prolonging) = (OnceLock::new(), Mutex::default());
+        Self { shared: Arc::new(Shared { link, outgoing, incoming, started, prolonging }) }
     }
 }
 
@@ -266,16 +271,13 @@ impl Broker for RedisBroker {
 
     /// Redis drops by itself what is past its time; here what somebody follows is kept from that.
     fn expire(&self, now: Timestamp) {
-        let link = &self.shared.link;
-        let due = self.shared.incoming.followed().due(now);
-        for (channel, lasting) in due {
-            for (key, time) in
-                [(names::line(link, &channel), lasting.full), (names::log(link, &channel), lasting.full)]
-            {
-                let mut command = cmd("PEXPIRE");
-                command.arg(&key).arg(time);
-                drop(link.call(&key, command, AROUND, Again::Safe));
-            }
+        let Shared { link, incoming, prolonging, .. } = &*self.shared;
+        let mut prolonging = prolonging.lock();
+        // What is not done yet is due again.
+        if prolonging.as_ref().is_none_or(Task::has_ended) {
+            let due = incoming.followed().due(now);
+            *prolonging = (!due.is_empty())
+                .then(|| link.spawn(prolonging::prolong(link.clone(), Arc::clone(incoming), due, now)));
         }
     }
 }

@@ -14,6 +14,11 @@ impl Task {
         Self(tokio::spawn(task))
     }
 
+    /// Whether it has ended by itself.
+    pub(in crate::redis) fn has_ended(&self) -> bool {
+        self.0.is_finished()
+    }
+
     /// Resolves when it has ended by itself.
     pub(super) async fn ended(&mut self) {
         let _ = (&mut self.0).await;
