@@ -1,3 +1,4 @@
+#!lua
 -- Publishes to one channel, in order, and keeps what is to be kept, in one step.
 --
 -- KEYS: the channel's line (a hash), its log (a stream), then the key of each publication, where they have keys.
