@@ -1,10 +1,14 @@
 //! Which topics are followed at one server, by whom, and whether they are so by now.
 //!
 //! In: wishes, what the server confirms and sends. Out: what to say to the server next, and who gets what. Knows no
-//! connection. What the server sends comes in one order, and its confirmations stand in it: so it is known of each
-//! message whether its topic was followed by name by then, and what comes by a glob as well is not handed on twice.
+//! connection. What the server sends comes in one order: a publication by its name, if that is followed, then by each glob
+//! that finds it, with nothing in between. So what is handed on is noted until the next one comes, and each follower gets it
+//! once, whoever begins or ends to follow meanwhile.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -87,13 +91,26 @@ impl Wish {
     }
 }
 
+/// The publication that came last, so far.
+struct Latest {
+    topic: Arc<str>,
+    /// By which it came besides its name.
+    globs: Vec<Arc<str>>,
+    /// The numbers of those who were given it.
+    given: Vec<u64>,
+}
+
 /// All topics of one server.
 #[derive(Default)]
 pub(super) struct Book {
     entries: HashMap<Topic, Entry>,
-    /// Globs that are followed, in the order in which they are asked who hands a message on.
-    globs: BTreeSet<Arc<str>>,
+    /// Globs that are followed.
+    globs: HashSet<Arc<str>>,
+    /// Known while globs are followed.
+    latest: Option<Latest>,
     due: VecDeque<Topic>,
+    /// Something may have been missed on one of the topics at least.
+    has_missed: bool,
     /// The server refused something, which is to be tried again later.
     pub(super) has_failed: bool,
 }
@@ -161,8 +178,10 @@ impl Book {
     /// The connection is lost.
     pub(super) fn lose(&mut self) {
         self.globs.clear();
+        self.latest = None;
         for entry in self.entries.values_mut() {
             entry.is_missed |= entry.is_followed;
+            self.has_missed |= entry.is_missed;
             entry.is_followed = false;
             entry.said = None;
         }
@@ -242,9 +261,14 @@ impl Book {
 
     /// Where something may have been missed, and which are followed again: to be told once, by follower.
     pub(super) fn take_missed(&mut self) -> Vec<(Ticket, Vec<Topic>)> {
+        // It is asked after each wish, and there may be very many topics.
+        if !std::mem::take(&mut self.has_missed) {
+            return Vec::new();
+        }
         let mut by_follower: HashMap<u64, (Ticket, Vec<Topic>)> = HashMap::new();
         for (topic, entry) in &mut self.entries {
             if !(entry.is_missed && entry.is_followed) {
+                self.has_missed |= entry.is_missed;
                 continue;
             }
             entry.is_missed = false;
@@ -258,6 +282,7 @@ impl Book {
 
     /// The server confirms. Whether it has ended what is wished, unasked.
     pub(super) fn confirmed(&mut self, topic: &Topic, is_followed: bool) -> bool {
+        self.latest = None;
         if let Topic::Glob(glob) = topic {
             if is_followed {
                 self.globs.insert(Arc::clone(glob));
@@ -269,6 +294,7 @@ impl Book {
             Some(entry) => {
                 let is_unasked = !is_followed && entry.said != Some(false) && !entry.followers.is_empty();
                 entry.is_missed |= is_unasked && entry.is_followed;
+                self.has_missed |= entry.is_missed;
                 entry.is_followed = is_followed;
                 is_unasked
             }
@@ -277,42 +303,45 @@ impl Book {
     }
 
     /// A message on a topic that is followed by its name.
-    pub(super) fn message(&self, topic: &str, payload: &Bytes, mut hand: impl FnMut(&Ticket, Handed)) {
-        let Some((topic, entry)) = self.entries.get_key_value(&Topic::Name(Arc::from(topic))) else { return };
-        if !entry.is_followed {
-            return;
+    pub(super) fn message(&mut self, topic: &str, payload: &Bytes, mut hand: impl FnMut(&Ticket, Handed)) {
+        let topic: Arc<str> = Arc::from(topic);
+        let (has_globs, mut given) = (!self.globs.is_empty(), Vec::new());
+        let entry = self.entries.get(&Topic::Name(Arc::clone(&topic))).filter(|entry| entry.is_followed);
+        for ticket in entry.into_iter().flat_map(|entry| &entry.followers) {
+            hand(ticket, Handed::Message(Arc::clone(&topic), payload.clone()));
+            if has_globs {
+                given.push(ticket.number);
+            }
         }
-        for ticket in &entry.followers {
-            hand(ticket, Handed::Message(Arc::clone(topic.text()), payload.clone()));
-        }
+        self.latest = has_globs.then(|| Latest { topic, globs: Vec::new(), given });
     }
 
     /// A message that comes by a glob, and perhaps by others, and by its name before.
     pub(super) fn matched(
-        &self,
+        &mut self,
         glob: &str,
         topic: &str,
         payload: &Bytes,
         mut hand: impl FnMut(&Ticket, Handed),
     ) {
-        let Some(entry) = self.entries.get(&Topic::Glob(Arc::from(glob))) else { return };
-        let topic: Arc<str> = Arc::from(topic);
-        let by_name = self.entries.get(&Topic::Name(Arc::clone(&topic))).filter(|entry| entry.is_followed);
-        for ticket in &entry.followers {
-            let follows = |entry: &Entry| entry.followers.iter().any(|other| other.number == ticket.number);
+        let is_same =
+            |latest: &Latest| &*latest.topic == topic && latest.globs.iter().all(|other| **other != *glob);
+        let mut latest = self.latest.take().filter(is_same).unwrap_or_else(|| Latest {
+            topic: Arc::from(topic),
+            globs: Vec::new(),
+            given: Vec::new(),
+        });
+        let glob: Arc<str> = Arc::from(glob);
+        let entry = self.entries.get(&Topic::Glob(Arc::clone(&glob)));
+        for ticket in entry.into_iter().flat_map(|entry| &entry.followers) {
             let Some(follower) = ticket.follower.upgrade() else { continue };
-            if by_name.is_some_and(follows) || !follower.covers(glob, &topic) {
-                continue;
-            }
-            let mut earlier = self.globs.iter().take_while(|other| &***other < glob);
-            let is_handed = earlier.any(|other| {
-                self.entries.get(&Topic::Glob(Arc::clone(other))).is_some_and(follows)
-                    && follower.covers(other, &topic)
-            });
-            if !is_handed {
-                hand(ticket, Handed::Message(Arc::clone(&topic), payload.clone()));
+            if !latest.given.contains(&ticket.number) && follower.covers(&glob, topic) {
+                hand(ticket, Handed::Message(Arc::clone(&latest.topic), payload.clone()));
+                latest.given.push(ticket.number);
             }
         }
+        latest.globs.push(glob);
+        self.latest = Some(latest);
     }
 
     /// Takes out the topics that do not stay.
@@ -346,6 +375,7 @@ impl Book {
         let Wish { topic, entry } = wish;
         let here = self.entries.entry(topic.clone()).or_default();
         here.is_missed |= entry.is_missed;
+        self.has_missed |= here.is_missed;
         here.waiters.extend(entry.waiters);
         for ticket in entry.followers {
             if here.followers.iter().all(|known| known.number != ticket.number) {
