@@ -14,7 +14,9 @@ use tokensocket_server::{
 };
 use tokensocket_tests::engine;
 use tokensocket_tests::engine::{RedisCluster, RedisSentinel, SENTINEL_PASSWORD, Settings};
-use tokensocket_tests::limit::until;
+use tokensocket_tests::limit::{until, within};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// Namespaces of one engine, each of which nobody had before.
 struct Fresh {
@@ -104,6 +106,28 @@ async fn sentinels_and_their_servers_may_each_ask_for_a_password() {
         let refused = Redis::connect(&sentinel.url(), wrong).await.unwrap_err();
         assert!(matches!(refused, tokensocket_server::RedisError::Unfit { .. }), "{refused}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_sentinel_that_was_left_behind_hides_no_other() {
+    let mut sentinel = RedisSentinel::start().await;
+    let url = sentinel.url();
+    // The first of them is sure that the primary is one that is gone.
+    let gone = sentinel.servers[1].address;
+    sentinel.servers[1].kill();
+    let first = url.trim_start_matches("redis+sentinel://").split([',', '/']).next().unwrap();
+    let mut stream = TcpStream::connect(first).await.unwrap();
+    for command in
+        ["SENTINEL REMOVE main".to_owned(), format!("SENTINEL MONITOR main {} {} 2", gone.ip(), gone.port())]
+    {
+        stream.write_all(format!("{command}\r\n").as_bytes()).await.unwrap();
+        let mut answer = [0; 5];
+        within("an answer", stream.read_exact(&mut answer)).await.unwrap();
+        assert_eq!(&answer, b"+OK\r\n");
+    }
+    let redis = Redis::connect(&url, RedisOptions::new()).await.unwrap();
+    redis.broker().publish(publication("a", Timestamp::now())).await.unwrap();
+    assert_eq!(redis.status().away, None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -251,4 +275,50 @@ async fn a_node_whose_clock_is_ahead_drops_nothing_early() {
     };
     assert!(!right.publish(bare(now)).await.unwrap().duplicate);
     assert!(ahead.publish(bare(later)).await.unwrap().duplicate);
+}
+
+/// Does something in Redis with each key that is of a channel's log.
+async fn with_each_log(redis: &engine::Redis, what: &str) -> String {
+    let script =
+        format!("local n = 0 for _, key in ipairs(redis.call('KEYS', 'ts:[hs]:*')) do {what} end return n");
+    redis.command(&["EVAL", &script, "0"]).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn however_many_channels_are_followed_their_logs_are_kept_and_others_find_room() {
+    const CHANNELS: usize = 300;
+    let redis = engine::Redis::start().await;
+    // Room for a part of them at a time.
+    let engine = Redis::connect(&redis.url(), RedisOptions::new().max_pending(128)).await.unwrap();
+    let (broker, node) = (engine.broker(), Arc::new(Counts::default()));
+    let weak: Weak<Counts> = Arc::downgrade(&node);
+    broker.start(NodeId::from_number(1), weak).unwrap();
+    let day = History::new(10, Duration::from_hours(24));
+    for n in 0..CHANNELS {
+        let name = format!("c{n}");
+        broker.subscribe(&channel(&name)).await.unwrap();
+        let query = HistoryQuery::default();
+        broker.history(&channel(&name), &day, query, Timestamp::now()).await.unwrap();
+        if n % 3 == 0 {
+            let publish = Publish { history: Some(day.clone()), ..publication(&name, Timestamp::now()) };
+            broker.publish(publish).await.unwrap();
+        }
+    }
+    let logs = (CHANNELS + CHANNELS / 3).to_string();
+    // As if most of their time had passed.
+    let passes = "redis.call('PEXPIRE', key, 100000) n = n + 1";
+    assert_eq!(with_each_log(&redis, passes).await, logs);
+    broker.expire(Timestamp::now().after(Duration::from_mins(4)));
+    broker.publish(publication("other", Timestamp::now())).await.unwrap();
+    let prolonged = "if redis.call('PTTL', key) > 100000 then n = n + 1 end";
+    within("all to be prolonged", async { while with_each_log(&redis, prolonged).await != logs {} }).await;
+    // Each name that somebody follows has a log: those are not for long.
+    let too_long = "if redis.call('PTTL', key) > 3600000 then n = n + 1 end";
+    assert_eq!(with_each_log(&redis, too_long).await, "0");
+    // What has longer anyway keeps that.
+    let long = "redis.call('PEXPIRE', key, string.sub(key, 4, 4) == 's' and 7200000 or 100000) n = n + 1";
+    assert_eq!(with_each_log(&redis, long).await, logs);
+    broker.expire(Timestamp::now().after(Duration::from_mins(8)));
+    within("all to be prolonged", async { while with_each_log(&redis, prolonged).await != logs {} }).await;
+    assert_eq!(with_each_log(&redis, too_long).await, (CHANNELS / 3).to_string());
 }

@@ -15,6 +15,7 @@ use tokensocket_server::{
 use tokensocket_tests::engine;
 use tokensocket_tests::engine::{Keep, RedisCluster, RedisSentinel, Settings};
 use tokensocket_tests::limit::within;
+use tokensocket_tests::proxy::Proxy;
 use tokio::sync::mpsc;
 
 /// Redis is given up soon, so that tests need not wait.
@@ -251,6 +252,10 @@ async fn with_a_full_memory_it_refuses_and_loses_nothing() {
         matches!(&refused, Err(BrokerError::Unavailable(why)) if why.contains("maxmemory")),
         "{refused:?}"
     );
+    for name in ["new", "newer"] {
+        let refused = node.publish(name, 2).await;
+        assert!(matches!(refused, Err(BrokerError::Unavailable(_))), "the first of {name}: {refused:?}");
+    }
     let plain = Publish { history: None, ..Node::publication("a", 3, None) };
     assert!(node.broker.publish(plain).await.is_ok(), "what is not kept needs no room");
     assert_eq!(node.kept("a").await, [1], "what is kept can be read");
@@ -328,6 +333,30 @@ async fn a_cut_connection_is_a_gap() {
     );
     assert_eq!(engine.command(&["SCRIPT", "FLUSH"]).await, "OK");
     node.publish("a", 10).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_published_at_another_server_that_took_over_comes_from_there() {
+    let (before, after) = (engine::Redis::start().await, engine::Redis::start().await);
+    let address = Proxy::start(before.address).await;
+    let mut node = Node::connect(&format!("redis://{}", address.address), options()).await;
+    node.follow("a").await;
+    node.publish("a", 1).await.unwrap();
+    node.came_until(1).await;
+    address.lead_to(after.address);
+    // What is asked is asked the other one from now on, and what is heard would go on at the first, which lives.
+    assert_eq!(before.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await, "1");
+    within("a publication", async {
+        let mut number = 1;
+        while node.came.try_recv().is_err() {
+            number += 1;
+            node.publish_at_last("a", number).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert_eq!(node.gap().await, Gap::All);
+    assert_eq!(after.command(&["PUBSUB", "NUMSUB", "ts:c:{a}"]).await.lines().nth(1), Some("1"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -113,12 +113,16 @@ impl Dialer {
         self.in_time(dialing).await
     }
 
-    /// A connection for what a server says unasked.
-    pub(super) async fn dial_for_pushes(&self, host: &Host, pushes: Pushes) -> Result<Dialed, NotConnected> {
+    /// A connection for what a server says unasked, and which run of it that is.
+    pub(super) async fn dial_for_pushes(
+        &self,
+        host: &Host,
+        pushes: Pushes,
+    ) -> Result<(Dialed, String), NotConnected> {
         let dialing = async {
             let mut dialed = self.open(host, &self.login, Some(pushes)).await?;
-            self.facts(&mut dialed.connection, "").await?;
-            Ok(dialed)
+            let facts = self.facts(&mut dialed.connection, "").await?;
+            Ok((dialed, facts.run))
         };
         self.in_time(dialing).await
     }

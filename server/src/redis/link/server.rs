@@ -3,12 +3,16 @@
 //! In: where it is. Out: a connection whenever there is one, or since when and why there is none. Connects again by
 //! itself, and gives a connection up that does not answer.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::redis::aio::MultiplexedConnection;
 use arc_swap::ArcSwap;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -33,20 +37,38 @@ impl Site {
         match self {
             Self::Fixed(host) => Ok((host.clone(), String::new())),
             Self::Sentinel { sentinels, service } => {
-                let mut last = NotConnected::Yet("there is no Sentinel".to_owned());
-                for sentinel in sentinels {
-                    match dialer.ask_sentinel(sentinel, service).await {
-                        Ok(host) => {
-                            let place = host.to_string();
-                            return Ok((host, place));
-                        }
-                        Err(error) => last = error,
-                    }
-                }
-                Err(last)
+                let host = named_by_most(dialer, sentinels, service).await?;
+                let place = host.to_string();
+                Ok((host, place))
             }
         }
     }
+}
+
+/// What most Sentinels name, as soon as it is known; of several the one that is named first in the list. One that was cut off
+/// from the others, or left behind, names what was the primary once.
+async fn named_by_most(dialer: &Dialer, sentinels: &[Host], service: &str) -> Result<Host, NotConnected> {
+    let mut asked = FuturesUnordered::new();
+    for (at, sentinel) in sentinels.iter().enumerate() {
+        asked.push(async move { (at, dialer.ask_sentinel(sentinel, service).await) });
+    }
+    // Who names each.
+    let mut named: HashMap<Host, Vec<usize>> = HashMap::new();
+    let mut last = NotConnected::Yet("there is no Sentinel".to_owned());
+    while let Some((at, answer)) = asked.next().await {
+        match answer {
+            Ok(host) => {
+                let by = named.entry(host.clone()).or_default();
+                by.push(at);
+                if by.len() * 2 > sentinels.len() {
+                    return Ok(host);
+                }
+            }
+            Err(error) => last = error,
+        }
+    }
+    let most = named.into_iter().max_by_key(|(_, by)| (by.len(), Reverse(by.iter().min().copied())));
+    most.map(|(host, _)| host).ok_or(last)
 }
 
 impl std::fmt::Display for Site {
@@ -66,6 +88,11 @@ pub(super) struct Live {
 }
 
 impl Live {
+    /// Its own among the connections to a server.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(super) fn facts(&self) -> Arc<Facts> {
         self.facts.load_full()
     }
@@ -78,6 +105,16 @@ pub(super) enum State {
     Here(Arc<Live>),
     /// It cannot.
     Away { since: Instant, reason: Arc<str> },
+}
+
+impl State {
+    /// The connection by which it can be asked.
+    pub(super) fn live(&self) -> Option<&Arc<Live>> {
+        match self {
+            Self::Here(live) => Some(live),
+            Self::Away { .. } => None,
+        }
+    }
 }
 
 /// A server; its connection ends when this is dropped.
@@ -137,10 +174,7 @@ impl Server {
     }
 
     pub(super) fn live(&self) -> Option<Arc<Live>> {
-        match &*self.shared.state.borrow() {
-            State::Here(live) => Some(Arc::clone(live)),
-            State::Away { .. } => None,
-        }
+        self.shared.state.borrow().live().cloned()
     }
 
     /// Its state, and each change of it.

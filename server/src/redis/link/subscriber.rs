@@ -28,6 +28,13 @@ const GRACE: Duration = Duration::from_secs(1);
 /// When what the server refused is tried again.
 const AGAIN: Duration = Duration::from_millis(200);
 
+/// A connection on which a server says what is published.
+struct Connected {
+    dialed: Dialed,
+    /// Which run of the server it is.
+    run: String,
+}
+
 /// A server's topics; its connection ends when this is dropped.
 pub(super) struct Subscriber {
     shared: Arc<Shared>,
@@ -80,7 +87,7 @@ impl Subscriber {
         Self::run(Shared::new(site, dialer, response_limit, is_sharded, asked), None)
     }
 
-    fn run(shared: Arc<Shared>, first: Option<Dialed>) -> Self {
+    fn run(shared: Arc<Shared>, first: Option<Connected>) -> Self {
         if first.is_some() {
             *shared.away.lock() = None;
         }
@@ -160,7 +167,7 @@ impl Shared {
         })
     }
 
-    async fn run(self: Arc<Self>, first: Option<Dialed>) {
+    async fn run(self: Arc<Self>, first: Option<Connected>) {
         let mut backoff = Backoff::default();
         let mut next = match first {
             Some(first) => Ok(first),
@@ -168,10 +175,10 @@ impl Shared {
         };
         loop {
             let reason = match next {
-                Ok(dialed) => {
+                Ok(connected) => {
                     backoff.reset();
                     *self.away.lock() = None;
-                    let reason = self.serve(dialed).await;
+                    let reason = self.serve(connected).await;
                     tracing::warn!(server = %self.site, reason, "what Redis publishes does not come");
                     reason
                 }
@@ -200,7 +207,7 @@ impl Shared {
         }
     }
 
-    async fn connect(self: &Arc<Self>) -> Result<Dialed, NotConnected> {
+    async fn connect(self: &Arc<Self>) -> Result<Connected, NotConnected> {
         let (host, _) = self.site.find(&self.dialer).await?;
         let number = self.number.fetch_add(1, Ordering::AcqRel) + 1;
         let shared = Arc::downgrade(self);
@@ -211,15 +218,17 @@ impl Shared {
                 shared.push(push);
             }
         });
-        self.dialer.dial_for_pushes(&host, pushes).await
+        let (dialed, run) = self.dialer.dial_for_pushes(&host, pushes).await?;
+        Ok(Connected { dialed, run })
     }
 
     /// Until the connection is of no use; returns why.
-    async fn serve(&self, dialed: Dialed) -> String {
+    async fn serve(&self, Connected { dialed, run }: Connected) -> String {
         let Dialed { mut connection, mut driver } = dialed;
         self.is_disturbed.store(false, Ordering::Release);
         self.book.lock().begin();
         let mut asked = self.asked.clone();
+        let asked_at_first = asked.borrow().live().map(|live| live.number());
         loop {
             if self.is_disturbed.load(Ordering::Acquire) {
                 return "the server has ended a subscription".to_owned();
@@ -236,7 +245,13 @@ impl Shared {
                 if book.is_due() {
                     continue;
                 }
-                let can_ask = matches!(&*asked.borrow_and_update(), State::Here(_));
+                let can_ask = match asked.borrow_and_update().live() {
+                    // Another server has taken over: what is published is published there.
+                    Some(live) if Some(live.number()) != asked_at_first && live.facts().run != run => {
+                        return "another server is asked now".to_owned();
+                    }
+                    live => live.is_some(),
+                };
                 (book.has_failed, if can_ask { book.take_missed() } else { Vec::new() })
             };
             if !missed.is_empty() {
