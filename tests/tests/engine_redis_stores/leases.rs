@@ -6,7 +6,7 @@ use tokensocket_server::{Arrival, DeviceStore, Message, Queued, ResyncReason, Ti
 use tokensocket_tests::engine::Redis as Engine;
 use tokensocket_tests::limit::within;
 
-use crate::node::{Heard, Node, device, dies, lease_ends, message, quiet_node};
+use crate::node::{Heard, Node, device, dies, lapses, lease_ends, message, quiet_node};
 
 #[tokio::test]
 async fn devices_of_a_dead_node_are_away_from_the_end_of_its_lease() {
@@ -77,6 +77,61 @@ async fn a_node_that_was_given_up_takes_its_devices_back() {
     }
     assert_eq!(two.arrive("ann", "phone").await.epoch, phone.epoch);
     assert_ne!(two.arrive_for("ann", "page", Duration::ZERO).await.epoch, page.epoch);
+}
+
+#[tokio::test]
+async fn no_device_is_gone_whose_node_could_not_renew_its_lease_as_nobody_could() {
+    let engine = Engine::start().await;
+    let (one, two) = (quiet_node(&engine.url(), "outage").await, quiet_node(&engine.url(), "outage").await);
+    two.arrive_for("ann", "page", Duration::ZERO).await;
+    one.arrive("bob", "phone").await;
+    for _ in 0..5 {
+        lapses(&engine, "outage", one.id).await;
+        lapses(&engine, "outage", two.id).await;
+        assert_eq!(one.store.expire(Timestamp::now()).await.unwrap().devices, 0, "it was away itself");
+        one.arrive("bob", "phone").await;
+        assert_eq!(one.store.expire(Timestamp::now()).await.unwrap().devices, 0, "the other may come back");
+        let began = quiet_node(&engine.url(), "outage").await;
+        assert_eq!(began.append(To::user("ann"), "[]").await.queued.len(), 1, "also to one that begins");
+    }
+    within("the page of a node that does not come back to be gone", async {
+        loop {
+            lease_ends(&engine, "outage", two.id).await;
+            if one.store.expire(Timestamp::now()).await.unwrap().devices > 0 {
+                break;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_got_nothing_while_its_node_was_given_up_is_told() {
+    let engine = Engine::start().await;
+    let mut node = quiet_node(&engine.url(), "over").await;
+    node.arrive_for("ann", "page", Duration::ZERO).await;
+    within("its connection to be ended", async {
+        loop {
+            lease_ends(&engine, "over", node.id).await;
+            // Whoever begins ends the connections of a node that is gone, and forgets no device.
+            let other = quiet_node(&engine.url(), "over").await;
+            if other.append(To::user("ann"), "[1]").await.queued.is_empty() {
+                break;
+            }
+        }
+    })
+    .await;
+    while node.heard.try_recv().is_ok() {}
+    node.arrive("bob", "phone").await;
+    let mut told = Vec::new();
+    loop {
+        match node.hears().await {
+            Heard::Gap => break,
+            Heard::Resync(device, resync) => told.push((device, resync.reason)),
+            Heard::Queued(..) => {}
+        }
+    }
+    assert_eq!(told, [(device("ann", "page"), ResyncReason::Lost)]);
 }
 
 /// A call of a script does so much and no more; the rest is for the next.

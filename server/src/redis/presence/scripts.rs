@@ -14,8 +14,7 @@ macro_rules! script {
     };
 }
 
-pub(super) static JOIN: Script =
-    script!("#!lua\n", "scripts/roster.lua", "scripts/patience.lua", "scripts/join.lua");
+pub(super) static JOIN: Script = script!("#!lua\n", "scripts/roster.lua", "scripts/join.lua");
 pub(super) static LEAVE: Script =
     script!("#!lua flags=allow-oom\n", "scripts/roster.lua", "scripts/leave.lua");
 pub(super) static MEMBERS: Script =
@@ -23,11 +22,10 @@ pub(super) static MEMBERS: Script =
 pub(super) static COUNTS: Script = script!("#!lua flags=no-writes\n", "scripts/counts.lua");
 pub(super) static EXPIRE: Script =
     script!("#!lua flags=allow-oom\n", "scripts/roster.lua", "scripts/expire.lua");
-pub(super) static RENEW: Script =
-    script!("#!lua flags=allow-oom\n", "scripts/patience.lua", "scripts/renew.lua");
+pub(super) static RENEW: Script = script!("#!lua flags=allow-oom\n", "scripts/renew.lua");
 pub(super) static RELEASE: Script = script!("#!lua flags=allow-oom\n", "scripts/release.lua");
 pub(super) static REJOIN: Script =
-    script!("#!lua flags=allow-oom\n", "scripts/roster.lua", "scripts/patience.lua", "scripts/rejoin.lua");
+    script!("#!lua flags=allow-oom\n", "scripts/roster.lua", "scripts/rejoin.lua");
 pub(super) static STRAY: Script = script!("#!lua flags=no-writes\n", "scripts/stray.lua");
 
 /// All of them.

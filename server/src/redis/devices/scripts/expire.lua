@@ -3,7 +3,9 @@ local now, me, by = no_later(ARGV[1]), ARGV[2], ARGV[3]
 local window, age, work = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local count, told, hints = 0, {}, {}
 
-work = reap(now, me, age, work)
+-- Who was away for as long as its lease does not know who else was.
+local ends = call('ZSCORE', B .. 'n', me)
+if ends and tonumber(ends) > clock() and call('EXISTS', B .. 'w') == 0 then work = reap(now, me, age, work) end
 forget_keys(now, window)
 
 local due

@@ -16,9 +16,11 @@ while at < #ARGV do
     -- Its connections go on behind the last one that they were sent.
     d = insert_device(un, user, id, epoch, last, salt)
     note(d, '', 'lost')
-  elseif d.l < last then
-    d.l, d.e = last, epoch
-    if d.x == salt then note(d, '', 'lost') end
+  else
+    -- What was for it while its time was over is not kept.
+    local is_lost = d.l < last or is_over(d, clock())
+    if d.l < last then d.l, d.e = last, epoch end
+    if is_lost and d.x == salt then note(d, '', 'lost') end
   end
   local is_asked_elsewhere = false
   for other in string.gmatch(d.c, '(%x+)=%d+;') do is_asked_elsewhere = is_asked_elsewhere or other ~= node end

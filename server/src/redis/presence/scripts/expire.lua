@@ -2,6 +2,8 @@
 --
 -- Answers how it stands, a number, and who left. An answer that did not come is given again: whom nobody was told of
 -- would never be told of.
+--
+--   e:NODE  string  whom a node took off last, packed: number, { { channel, member } }; until it says that it knows
 local MORE, DONE, LATE = 0, 1, 2
 local me, work, known = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local left = {}

@@ -1,2 +1,2 @@
 -- Renews a node's lease: node, lease.
-return renew_patiently(ARGV[1], tonumber(ARGV[2])) and 1 or 0
+return renew(ARGV[1], tonumber(ARGV[2])) and 1 or 0
