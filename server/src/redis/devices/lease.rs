@@ -21,6 +21,8 @@ use crate::timestamp::Timestamp;
 
 /// So many devices are connected anew by one call.
 const BATCH: usize = 200;
+/// So many departures are said again at a time, so that others find room beside them.
+const DEPARTURES: usize = 32;
 /// How long Redis is left alone that did not take something.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -156,19 +158,23 @@ impl Devices {
     async fn put_right(&self, shard: usize) -> Result<(), StoreError> {
         let lane = self.lane(shard)?;
         let wrong: Vec<Device> = lane.notes().wrong.drain().collect();
-        let departing = wrong.into_iter().map(|device| async move {
-            let calling = {
-                let notes = lane.notes();
-                self.send_departure(shard, &device, notes.connections(&device), Timestamp::now())
-            };
-            let departed = calling.await;
-            if departed.is_err() {
-                lane.notes().is_wrong(device);
+        for (at, some) in wrong.chunks(DEPARTURES).enumerate() {
+            let departing = some.iter().map(|device| async move {
+                let calling = {
+                    let notes = lane.notes();
+                    self.send_departure(shard, device, notes.connections(device), Timestamp::now())
+                };
+                let departed = calling.await;
+                if departed.is_err() {
+                    lane.notes().is_wrong(device.clone());
+                }
+                departed
+            });
+            if let Some(error) = join_all(departing).await.into_iter().find_map(Result::err) {
+                let left = wrong.iter().skip((at + 1) * DEPARTURES).cloned();
+                lane.notes().wrong.extend(left);
+                return Err(error.into());
             }
-            departed
-        });
-        for departed in join_all(departing).await {
-            departed?;
         }
         Ok(())
     }
