@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokensocket_server::{
-    Acknowledge, Channel, DeviceStore, Member, PresenceStore, Queued, RawJson, Resync, ResyncReason,
-    StoreError, Timestamp, To,
+    Acknowledge, Channel, DeviceStore, Member, Message, PresenceStore, QueueLimits, Queued, RawJson, Redis,
+    RedisOptions, Resync, ResyncReason, StoreError, Timestamp, To,
 };
 use tokensocket_tests::engine::{Keep, Redis as Engine, RedisSentinel, Settings};
-use tokensocket_tests::limit::within;
+use tokensocket_tests::limit::{until, within};
 
 use crate::node::{Heard, Node, connected, device, message, quiet_node};
 
@@ -204,6 +205,22 @@ async fn a_device_that_redis_dropped_keeps_no_message_from_others() {
 }
 
 #[tokio::test]
+async fn a_message_that_redis_dropped_is_acknowledged_like_any_other() {
+    let engine = Engine::start().await;
+    let node = quiet_node(&engine.url(), "dropped").await;
+    node.arrive("ann", "phone").await;
+    for args in ["[1]", "[2]"] {
+        let unordered = Message { resync: false, ..message(args) };
+        node.store.append(To::user("ann"), unordered, Timestamp::now()).await.unwrap();
+    }
+    assert_eq!(engine.command(&["DEL", "ts:dropped:d:{ts:dropped:d.0/1}:m:1"]).await, "1");
+    let phone = device("ann", "phone");
+    let told = node.store.acknowledge(phone, Acknowledge::One(1), Timestamp::now()).await.unwrap();
+    assert_eq!(told, None);
+    assert_eq!(node.held("ann", "phone").await, [(2, "[2]".to_owned())]);
+}
+
+#[tokio::test]
 async fn a_full_memory_refuses_messages_and_takes_acknowledgements() {
     let engine = Engine::start().await;
     let node = Node::new(&engine.url(), "full").await;
@@ -223,4 +240,27 @@ async fn a_full_memory_refuses_messages_and_takes_acknowledgements() {
     engine.empty().await;
     assert_eq!(node.append(To::everyone(), "[5]").await.queued[0].1, Queued::At(5));
     assert_eq!(node.held("ann", "phone").await, [(5, "[5]".to_owned())]);
+}
+
+#[tokio::test]
+async fn very_many_that_departed_while_redis_was_away_are_away_when_it_is_back() {
+    const COUNT: usize = 1_000;
+    let mut engine = Engine::with(Settings::new().keep(Keep::EachSecond)).await;
+    // Room for a part of them at a time.
+    let options = RedisOptions::new().max_pending(64).response_limit(Duration::from_millis(500));
+    let redis = Redis::connect(&engine.url(), options).await.unwrap().namespace("departed").unwrap();
+    let node = Node::of(redis.device_store(QueueLimits::default()));
+    let numbers: Vec<String> = (0..COUNT).map(|number| number.to_string()).collect();
+    for some in numbers.chunks(32) {
+        join_all(some.iter().map(|number| node.arrive("ann", number))).await;
+    }
+    engine.stop().await;
+    until("Redis to be missed", || redis.status().away.is_some()).await;
+    for number in &numbers {
+        node.store.depart(device("ann", number), Timestamp::now()).await.unwrap();
+    }
+    engine.start_again().await;
+    let connected = format!("ts:departed:d:{{ts:departed:d.0/1}}:n:{}", node.id);
+    assert_eq!(engine.command(&["SCARD", &connected]).await, COUNT.to_string());
+    within("all to be away", async { while engine.command(&["SCARD", &connected]).await != "0" {} }).await;
 }

@@ -130,8 +130,14 @@ pub(crate) async fn quiet_node(url: &str, namespace: &str) -> Node {
     Node::of(redis.device_store(QueueLimits::default()))
 }
 
-/// As if `node` had said nothing for as long as its lease.
+/// As if `node` had said nothing for as long as its lease, and the others had not been away.
 pub(crate) async fn lease_ends(engine: &Engine, namespace: &str, node: NodeId) {
+    lapses(engine, namespace, node).await;
+    engine.command(&["DEL", &format!("ts:{namespace}:d:{{ts:{namespace}:d.0/1}}:w")]).await;
+}
+
+/// As if `node` had said nothing for as long as its lease.
+pub(crate) async fn lapses(engine: &Engine, namespace: &str, node: NodeId) {
     let key = format!("ts:{namespace}:d:{{ts:{namespace}:d.0/1}}:n");
     let now = Timestamp::now().0.to_string();
     engine.command(&["ZADD", &key, "XX", &now, &node.to_string()]).await;

@@ -1,5 +1,29 @@
 -- Removes what a device has: node, the command that publishes, user, id, seq, whether all before it too.
 local me, by, seq = ARGV[1], ARGV[2], tonumber(ARGV[5])
+
+-- By far the most: one message, which nobody has to be told about when it was overtaken. Less of the record is read.
+local function take_one()
+  local user = call('HGET', B .. 'U', ARGV[3])
+  local device = user and call('HGET', B .. 'u:' .. user, ARGV[4])
+  if not device then return true end
+  local queue, record = B .. 'q:' .. device, B .. 'd:' .. device
+  local message = call('ZRANGEBYSCORE', queue, ARGV[5], ARGV[5])[1]
+  if not message then return true end
+  local v = call('HMGET', B .. 'm:' .. message, 'r', 'b')
+  if v[1] == '1' then return false end
+  call('ZREM', queue, message)
+  unref(message)
+  if call('HINCRBY', record, 'n', -1) <= 0 then
+    call('HSET', record, 'n', 0, 'b', 0)
+  else
+    -- Not by a minus sign: Redis takes no -0 for a number.
+    call('HINCRBY', record, 'b', 0 - tonumber(v[2] or 0))
+  end
+  return true
+end
+
+if ARGV[6] ~= '1' and take_one() then return {} end
+
 local d = find_device(ARGV[3], ARGV[4])
 if not d then return {} end
 local queue = B .. 'q:' .. d.number
