@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokensocket_server::{Broker, Gap, HistoryQuery, Nats, NatsBroker, NatsOptions, Timestamp};
+use futures_util::TryStreamExt;
+use futures_util::future::join_all;
+use tokensocket_server::{Broker, Gap, History, HistoryQuery, Nats, NatsBroker, NatsOptions, Timestamp};
 use tokensocket_tests::engine::NatsCluster;
 use tokio::time::{sleep, timeout};
 
-use crate::node::{Node, channel, kept, number, offset, until};
+use crate::node::{Node, channel, kept, number, offset, publish, until};
 
 /// How long a cluster may take to choose another leader, and clients to find it.
 const CHOICE: Duration = Duration::from_mins(1);
@@ -34,14 +36,36 @@ async fn does_its_duties() {
         nats.status().lacks
     );
     let jetstream = async_nats::jetstream::new(async_nats::connect(cluster.servers[0].url()).await.unwrap());
-    let tried = jetstream.get_stream("ts_=replicas").await;
-    assert!(tried.is_err(), "nothing is left of what was tried");
+    let streams: Vec<String> = jetstream.stream_names().try_collect().await.unwrap();
+    assert!(streams.is_empty(), "nothing is left of what was tried: {streams:?}");
     let next = AtomicU64::new(0);
     let make = || {
         let name = format!("space{}", next.fetch_add(1, Ordering::Relaxed));
         NatsBroker::new(&nats.namespace(&name))
     };
     tokensocket_server::conformance::broker(make).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nodes_that_begin_at_once_are_not_in_each_other_s_way() {
+    const NODES: usize = 6;
+    let cluster = NatsCluster::start().await;
+    for _ in 0..3 {
+        let connecting = (0..NODES).map(|n| {
+            let url = cluster.servers[n % cluster.servers.len()].url();
+            async move { Nats::connect(&url, options()).await.unwrap() }
+        });
+        let before = std::time::Instant::now();
+        let nodes = join_all(connecting).await;
+        println!("{NODES} nodes began in {:.2} s", before.elapsed().as_secs_f64());
+        assert!(before.elapsed() < Duration::from_secs(5), "each is answered");
+        for node in &nodes {
+            assert!(!node.status().lacks.iter().any(|lack| lack.contains("on 3 servers")));
+        }
+    }
+    let jetstream = async_nats::jetstream::new(async_nats::connect(cluster.servers[0].url()).await.unwrap());
+    let streams: Vec<String> = jetstream.stream_names().try_collect().await.unwrap();
+    assert!(streams.is_empty(), "nothing is left of what was tried: {streams:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -150,4 +174,28 @@ async fn servers_that_are_killed_lose_nothing_that_was_accepted() {
         });
         assert!(told, "who may miss something is told");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn servers_that_begin_anew_one_after_the_other_lose_nothing_that_was_accepted() {
+    let mut cluster = NatsCluster::start().await;
+    let node = Node::with(&cluster.servers[0].url(), patient()).await;
+    let mut last = 0;
+    for n in 1..=20 {
+        last = offset(&node.publish("wide", n).await.unwrap());
+    }
+    // So many that the stream is asked to drop what this channel does not need.
+    let few = History::new(3, Duration::from_mins(10));
+    for n in 0..1500 {
+        node.broker.publish(publish("few", n, Some(few.clone()))).await.unwrap();
+    }
+    for number in 0..cluster.servers.len() {
+        cluster.servers[number].kill();
+        cluster.servers[number].start_again().await;
+        cluster.is_whole().await;
+    }
+    let late = Node::with(&cluster.url(), patient()).await;
+    let page = late.read("wide").await;
+    let all: Vec<u64> = page.publications.iter().map(|kept| number(&kept.message)).collect();
+    assert_eq!((all, page.position.offset), ((1..=20).collect(), last));
 }

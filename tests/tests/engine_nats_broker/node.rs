@@ -87,6 +87,13 @@ impl Node {
         self.heard.publications.lock().unwrap().clone()
     }
 
+    /// Whether its server is one that is asked to purge what a channel does not need.
+    pub(crate) fn purges(&self) -> bool {
+        let version = self.nats.status().version.unwrap_or_default();
+        let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or_default());
+        (numbers.next(), numbers.next()) >= (Some(2), Some(10))
+    }
+
     pub(crate) fn is_there(&self) -> bool {
         self.nats.status().away.is_none()
     }

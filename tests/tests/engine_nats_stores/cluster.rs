@@ -11,7 +11,7 @@ use tokensocket_server::{
 use tokensocket_tests::engine::NatsCluster;
 use tokio::time::timeout;
 
-use crate::node::Node;
+use crate::node::{Node, begins};
 use crate::tokens::token;
 use crate::writers::Writers;
 
@@ -123,4 +123,28 @@ async fn servers_that_are_killed_lose_nothing_that_was_answered() {
         late.store.counts().map(|counts| counts.devices),
         nodes[0].store.counts().map(|counts| counts.devices)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_begin_anew_one_after_the_other_lose_nothing_that_was_answered() {
+    let mut cluster = NatsCluster::start().await;
+    let limits = QueueLimits { count: 1_000_000, bytes: 1 << 30, ..QueueLimits::default() };
+    let often = NatsReplicaOptions::new().image_every(200, 1 << 20);
+    let nats = connect_patiently(&cluster.servers[0].url(), "site").await;
+    let one = Arc::new(Node::at(&nats, limits.clone(), often.clone()));
+    one.arrive("ann", "phone").await;
+    // The log is shortened while others are still appending to it: what came meanwhile is in no image.
+    let writers = Writers::start(8, &[Arc::clone(&one)]);
+    tokio::time::timeout(CHOICE, async { while begins(&cluster.servers[0]).await < 500 {} }).await.unwrap();
+    let accepted = writers.stop(CHOICE).await;
+    assert!(accepted.len() > 100, "{}", accepted.len());
+    for number in 0..cluster.servers.len() {
+        cluster.servers[number].kill();
+        cluster.servers[number].start_again().await;
+        cluster.is_whole().await;
+    }
+    let late = Node::at(&connect(&cluster.url(), "site").await, limits, often);
+    eventually("a late node", async || late.append(To::user("nobody"), 0).await).await;
+    accepted.is_kept(&late.read("ann", "phone").await);
+    assert!(one.heard.resyncs.lock().unwrap().is_empty(), "nobody is told of a loss");
 }

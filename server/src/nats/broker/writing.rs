@@ -305,7 +305,9 @@ impl Histories {
             // They are recorded before anything else is appended.
             tracing::debug!(channel = %slot.channel, %error, "keys wait to be recorded");
         }
-        if let Some(before) = purge
+        // Servers before 2.10 do not give the room of a purge by subject back to the account; and one of a cluster that begins
+        // anew does it again as one of all channels. There the stream's own limits are all there is.
+        if let Some(before) = purge.filter(|_| self.link.is_strict())
             && let Err(error) = self.streams[slot.stream].purge(&self.link, &slot.subject, before).await
         {
             tracing::debug!(channel = %slot.channel, %error, "what is not needed stays in the stream");

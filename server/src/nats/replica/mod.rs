@@ -18,6 +18,7 @@
 //! channels.
 
 mod driver;
+mod feed;
 mod frame;
 mod ledger;
 mod line;

@@ -11,13 +11,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, push};
 use async_nats::jetstream::context::{Context, PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RawMessageErrorKind, Stream};
-use async_nats::{HeaderMap, StatusCode, Subscriber, header};
+use async_nats::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -26,16 +25,14 @@ use sha1::{Digest, Sha1};
 use super::super::error::LinkError;
 use super::super::link::Link;
 use super::super::names::Names;
+use super::feed::Feed;
 
-/// How often the server says that it has nothing to say.
-const HEARTBEAT: Duration = Duration::from_secs(2);
-/// For how long it may be silent.
-const SILENCE: Duration = Duration::from_secs(7);
 /// How long a server that has just begun to lead may be behind, and how often is looked.
 const LAG: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(50);
-/// How many parts of an image are under way at once.
+/// How many parts of an image are under way at once, and how many deletions.
 const PARTS: usize = 8;
+const DELETIONS: usize = 64;
 
 /// Which image is whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,47 +177,41 @@ impl Streams {
             // Purged up to there, because of an image that holds it.
             return Ok(Applied::There);
         }
-        let stream = stream(self.link.jetstream()?, &self.log).await?;
-        let got = self.link.during(async { Ok(stream.get_raw_message(place).await) }).await?;
-        match got {
-            Ok(message) if message.payload == *payload => Ok(Applied::There),
-            Ok(_) => Ok(Applied::Lost),
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {
+        match self.frame(place).await? {
+            Some(found) if found == *payload => Ok(Applied::There),
+            Some(_) => Ok(Applied::Lost),
+            None => {
                 // An image may have been kept since it was looked how far the log goes, and what it holds be forgotten.
                 let latest = self.latest().await?;
                 let is_in_image = latest.is_some_and(|(_, latest)| latest.place >= place);
                 Ok(if is_in_image { Applied::Passed } else { Applied::Lost })
             }
-            Err(error) => Err(LinkError::Answer(error.to_string())),
         }
     }
 
     /// The log from a place on.
     pub(super) async fn feed(&self, from: u64) -> Result<Feed, LinkError> {
-        let jetstream = self.link.jetstream()?.clone();
-        let client = self.link.client();
-        let config = push::Config {
-            deliver_subject: client.new_inbox(),
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from.max(1) },
-            ack_policy: AckPolicy::None,
-            flow_control: true,
-            idle_heartbeat: HEARTBEAT,
-            inactive_threshold: Duration::from_secs(10),
-            memory_storage: true,
-            num_replicas: 1,
-            ..push::Config::default()
-        };
-        self.link
-            .during(async {
-                let answer = |error: &dyn std::fmt::Display| LinkError::Answer(error.to_string());
-                // Subscribed first, so that nothing is sent to nobody.
-                let subscriber =
-                    client.subscribe(config.deliver_subject.clone()).await.map_err(|error| answer(&error))?;
-                let consumer = jetstream.create_consumer_on_stream(config, &*self.log).await;
-                consumer.map_err(|error| answer(&error))?;
-                Ok(Feed { subscriber, context: jetstream.clone(), heard: Instant::now() })
-            })
-            .await
+        Feed::begin(&self.link, &self.log, from).await
+    }
+
+    /// The first place of the log from this one on at which something stands.
+    pub(super) async fn next_place(&self, from: u64) -> Result<Option<u64>, LinkError> {
+        let stream = stream(self.link.jetstream()?, &self.log).await?;
+        let getting = stream.get_first_raw_message_by_subject(&self.log_subject, from);
+        match self.link.during(async { Ok(getting.await) }).await? {
+            Ok(message) => Ok(Some(message.sequence)),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(LinkError::Answer(error.to_string())),
+        }
+    }
+
+    async fn frame(&self, place: u64) -> Result<Option<Bytes>, LinkError> {
+        let stream = stream(self.link.jetstream()?, &self.log).await?;
+        match self.link.during(async { Ok(stream.get_raw_message(place).await) }).await? {
+            Ok(message) => Ok(Some(message.payload)),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(LinkError::Answer(error.to_string())),
+        }
     }
 
     /// Sends a frame. When this returns, it stands behind those that were sent before; what comes of it is told later.
@@ -324,15 +315,18 @@ impl Streams {
         self.announce(before, &latest).await?;
         // The image's last frame stays: a stream that is emptied forgets what is appended at that moment, and how far it
         // went if the server is killed then.
-        self.forget_frames(place).await?;
-        if let Some(first) = acks.iter().map(|ack| ack.sequence).min()
-            && let Err(error) = self.forget_parts(first).await
-        {
-            tracing::warn!(
-                %error,
-                stream = self.images,
-                "parts of an earlier image stay in the stream; its messages must be allowed to be deleted"
-            );
+        let mut forgetting = vec![(&self.log, self.forget_frames(place).await)];
+        if let Some(first) = acks.iter().map(|ack| ack.sequence).min() {
+            forgetting.push((&self.images, self.forget(&self.images, first).await));
+        }
+        for (stream, forgotten) in forgetting {
+            if let Err(error) = forgotten {
+                tracing::warn!(
+                    %error,
+                    stream,
+                    "what an image holds, or an earlier one, stays in the stream until the next; its messages must be allowed to be deleted and purged"
+                );
+            }
         }
         Ok(())
     }
@@ -358,11 +352,16 @@ impl Streams {
         acked(&self.link.request(subject, Some(headers), latest.into()).await?.payload).map(drop)
     }
 
-    /// Has the log forget what stands before a place.
+    /// Has the log forget what stands before a place. Servers before 2.10 are not asked to purge it: they write the file anew
+    /// in which the last frame stands, and one that is killed at that moment has lost it; and one of a cluster that begins anew
+    /// does a purge again as one of all that there was when it was asked for.
     async fn forget_frames(&self, before: u64) -> Result<(), LinkError> {
         // Of the first place NATS would take it for no place at all, and purge everything.
         if before <= 1 {
             return Ok(());
+        }
+        if !self.link.is_strict() {
+            return self.forget(&self.log, before).await;
         }
         let stream = stream(self.link.jetstream()?, &self.log).await?;
         let purged = self.link.during(async {
@@ -371,18 +370,22 @@ impl Streams {
         purged.await.map(drop)
     }
 
-    /// Has the stream of images forget what stands before a place, message by message: a purge has NATS write the file anew
-    /// in which the latest image stands, and one that is killed at that moment has lost it. What stays is forgotten with the
-    /// next image.
-    async fn forget_parts(&self, before: u64) -> Result<(), LinkError> {
-        let first = self.info(&self.images).await?.first;
+    /// Has a stream forget what stands before a place, message by message: a purge has NATS write the file anew in which the
+    /// last one stands, and one that is killed at that moment has lost it. What stays is forgotten the next time.
+    async fn forget(&self, stream: &str, before: u64) -> Result<(), LinkError> {
+        let first = self.info(stream).await?.first;
         let forgetting = stream::iter(first..before).map(|place| {
             let wanted = serde_json::json!({ "seq": place, "no_erase": true }).to_string();
-            let subject = format!("$JS.API.STREAM.MSG.DELETE.{}", self.images);
+            let subject = format!("$JS.API.STREAM.MSG.DELETE.{stream}");
             // There may be nothing at this place.
             async move { self.link.request(subject, None, wanted.into()).await.map(drop) }
         });
-        forgetting.buffer_unordered(PARTS).try_collect().await
+        forgetting.buffered(DELETIONS).try_collect::<()>().await?;
+        // Whether it was refused is seen by what stays.
+        if self.info(stream).await?.first < before {
+            return Err(LinkError::Answer("messages of a stream were not deleted".to_owned()));
+        }
+        Ok(())
     }
 }
 
@@ -407,47 +410,6 @@ fn acked(payload: &[u8]) -> Result<PublishAck, LinkError> {
 pub(super) fn refusal(error: &PublishError) -> Option<LinkError> {
     let source = std::error::Error::source(error)?;
     source.downcast_ref::<async_nats::jetstream::Error>().map(|error| error.clone().into())
-}
-
-/// The log as it comes.
-pub(super) struct Feed {
-    subscriber: Subscriber,
-    context: Context,
-    /// When something came last.
-    heard: Instant,
-}
-
-impl Feed {
-    /// The next message, and its place. Nothing is lost when this is dropped.
-    pub(super) async fn next(&mut self) -> Result<(u64, Bytes), LinkError> {
-        loop {
-            let message = self.subscriber.next().await.ok_or(LinkError::Unknown)?;
-            self.heard = Instant::now();
-            match message.status {
-                None => {
-                    let message = async_nats::jetstream::Message { message, context: self.context.clone() };
-                    let place = message.info().map_err(|error| LinkError::Answer(error.to_string()))?;
-                    return Ok((place.stream_sequence, message.message.payload));
-                }
-                Some(StatusCode::IDLE_HEARTBEAT) => {
-                    let stalled =
-                        message.headers.as_ref().and_then(|headers| headers.get("Nats-Consumer-Stalled"));
-                    let stalled = stalled.map(|subject| subject.as_str().to_owned());
-                    let asked = message.reply.map(|subject| subject.to_string()).or(stalled);
-                    if let Some(subject) = asked {
-                        // What is not said now is asked again with the next heartbeat.
-                        let _ = self.context.client().publish(subject, Bytes::new()).await;
-                    }
-                }
-                Some(status) => return Err(LinkError::Answer(format!("the log's consumer ended: {status}"))),
-            }
-        }
-    }
-
-    /// Whether the server has not even said that it has nothing to say.
-    pub(super) fn is_silent(&self) -> bool {
-        self.heard.elapsed() > SILENCE
-    }
 }
 
 #[cfg(test)]
