@@ -150,7 +150,8 @@ impl Devices {
         self.queues.append(to, content, now, &mut self.changes)
     }
 
-    /// A device is connected so often, whatever was known of that.
+    /// A device is connected so often, whatever was known of that. Gives what it has to be told: who asserts it does not know
+    /// what was noted meanwhile.
     fn assert(
         &mut self,
         by: Instance,
@@ -159,26 +160,27 @@ impl Devices {
         last: u64,
         now: Timestamp,
         seed: u64,
-    ) -> Option<Resync> {
+    ) -> Vec<Resync> {
         let known =
             self.connected.get(&by).and_then(|connected| connected.get(device)).map_or(0, |here| here.times);
         for _ in here.times..known {
             self.depart(by, device, now);
         }
         let rooms = self.queues.rooms(&device.user).map_or(here.rooms, <[_]>::to_vec);
-        let mut is_forgotten = false;
+        let (mut is_forgotten, mut noted) = (false, Vec::new());
         for _ in known..here.times {
             let arrival = Arrival { device: device.clone(), rooms: rooms.clone(), ttl: here.ttl };
             // One that is refused now would be refused as a new connection, too.
             let Ok(arrived) = self.arrive(by, arrival, now) else { break };
             is_forgotten |= !arrived.resumed;
+            noted = arrived.resyncs;
         }
         self.queues.raise(device, last);
-        if !is_forgotten {
-            return None;
+        if is_forgotten {
+            self.queues.reseed(seed);
+            noted.extend(self.queues.lost(device, &mut self.changes));
         }
-        self.queues.reseed(seed);
-        self.queues.lost(device, &mut self.changes)
+        noted
     }
 
     fn is_here(&self, here: Instance, device: &Device) -> bool {
@@ -264,9 +266,9 @@ impl Machine for Devices {
                 self.queues.reseed(seed);
                 let device = Device { user, id };
                 let held = Here { times, rooms, ttl: Duration::from_millis(ttl) };
-                let resync = self.assert(by, &device, held, last, now, seed);
-                if let Some(resync) = resync.filter(|_| self.is_here(here, &device)) {
-                    hints.push(Hint::Resync(device, resync));
+                let noted = self.assert(by, &device, held, last, now, seed);
+                if self.is_here(here, &device) {
+                    hints.extend(noted.into_iter().map(|resync| Hint::Resync(device.clone(), resync)));
                 }
                 Output::Done
             }

@@ -100,6 +100,16 @@ impl<M: Machine> Ledger<M> {
         self.ended.contains(&who)
     }
 
+    /// Whether the log has lost frames that an earlier ledger had taken: then fewer of their writer's are in here.
+    pub(super) fn has_lost(&self, before: &Self) -> bool {
+        let forgets = self.ended.len() >= ENDED;
+        before.writers.iter().any(|(who, writer)| match self.writers.get(who) {
+            Some(known) => known.taken < writer.taken,
+            // Of one that is over it is not known any more.
+            None => !forgets && !self.is_over(*who),
+        })
+    }
+
     /// Whether somebody makes an image.
     pub(super) fn is_claimed(&self) -> bool {
         self.claimed.is_some()

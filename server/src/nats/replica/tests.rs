@@ -295,3 +295,23 @@ fn whoever_waits_for_what_the_log_may_have_and_refuses_is_told() {
     assert_eq!(node.told.lock().last(), Some(&(4, Ok(3))));
     assert!(node.line.is_empty());
 }
+
+#[test]
+fn what_a_log_takes_back_is_lost_and_what_is_over_is_not() {
+    let mut ledger = Ledger::<Notes>::new();
+    let copy = |ledger: &Ledger<Notes>| {
+        let text = serde_json::to_vec(&ledger.image()).unwrap();
+        Ledger::<Notes>::from_image(serde_json::from_slice(&text).unwrap(), ledger.place, ledger.era)
+    };
+    assert!(ledger.take(1, 1, None, 1) && ledger.take(2, 1, None, 2));
+    let early = copy(&ledger);
+    assert!(ledger.take(1, 2, None, 3));
+    let more = copy(&ledger);
+    assert!(!more.has_lost(&early) && early.has_lost(&more), "a frame less of one");
+    let end = Entry::End { who: 2, heard: None, now: Timestamp(0) };
+    ledger.apply(1, end, 1, &mut Vec::new());
+    assert!(ledger.take(3, 1, Some(1), 4));
+    assert!(!ledger.has_lost(&early) && !ledger.has_lost(&more), "one has ended, the other has a successor");
+    assert!(more.has_lost(&ledger), "nothing of the successor");
+    assert!(!ledger.has_lost(&Ledger::new()));
+}

@@ -5,11 +5,12 @@
 use std::time::Instant;
 
 use super::super::State;
+use super::super::feed::Feed;
 use super::super::frame::Entry;
 use super::super::ledger::{Image, Ledger};
 use super::super::line::Waiting;
 use super::super::machine::Machine;
-use super::super::streams::{Applied, Extent, Feed, Found};
+use super::super::streams::{Applied, Extent, Found};
 use super::{AGAIN, Broken, Driver, texts};
 use crate::store::StoreError;
 use crate::timestamp::Timestamp;
@@ -27,8 +28,10 @@ impl<M: Machine> Driver<M> {
             _ => Applied::Passed,
         };
         self.untold.is_lost |= stands == Applied::Lost;
+        let mut revision = None;
         if stands != Applied::There {
-            let ledger = self.load(&mut extent).await?;
+            let (ledger, of) = self.load(&mut extent).await?;
+            revision = Some(of);
             let before = self.replace(ledger);
             self.untold.before.get_or_insert(before);
             self.must_load = false;
@@ -36,16 +39,47 @@ impl<M: Machine> Driver<M> {
         let from = self.shared.state.lock().ledger.place + 1;
         let mut feed = self.streams.feed(from).await?;
         while self.shared.state.lock().ledger.place < extent.last {
-            let next = tokio::time::timeout(AGAIN, feed.next()).await.map_err(|_| Broken::Silent)?;
-            let (place, payload) = next?;
-            self.applied(place, payload)?;
+            let applied = match tokio::time::timeout(AGAIN, feed.next()).await {
+                Ok(next) => {
+                    let (place, payload) = next?;
+                    self.applied(place, payload)
+                }
+                Err(_) => Err(Broken::Silent),
+            };
+            if let Err(Broken::Gap | Broken::Silent) = applied {
+                self.look_for_hole(revision, extent).await?;
+            }
+            applied?;
         }
         self.opened(is_first);
         Ok(feed)
     }
 
+    /// Where the log has nothing at the next place, and the latest image, which has this revision, was gone on from, all nodes are
+    /// to go on behind that hole with what was before it.
+    async fn look_for_hole(&mut self, revision: Option<u64>, extent: Extent) -> Result<(), Broken> {
+        let missing = self.shared.state.lock().ledger.place + 1;
+        let place = match self.streams.next_place(missing).await? {
+            Some(next) if next == missing => return Ok(()),
+            Some(next) => next - 1,
+            None => extent.last,
+        };
+        // There may be a later image.
+        self.must_load = true;
+        let Some(revision) = revision else { return Ok(()) };
+        let image = self.shared.state.lock().ledger.image();
+        tracing::error!(missing, place, "the log of what nodes share has a hole: going on behind it");
+        let writing = tokio::task::spawn_blocking(move || serde_json::to_vec(&image));
+        let written = writing.await.map_err(|error| Broken::Content(error.to_string()))?;
+        let text = written.map_err(|error| Broken::Content(error.to_string()))?;
+        self.streams.keep_over(revision, place, rand::random::<u32>().into(), text.into()).await?;
+        self.untold.is_lost = true;
+        Ok(())
+    }
+
     /// The ledger of the latest image, or an empty one. Where it is not what the log goes on from, something is lost.
-    pub(super) async fn load(&mut self, extent: &mut Extent) -> Result<Ledger<M>, Broken> {
+    /// With it the revision of the image.
+    pub(super) async fn load(&mut self, extent: &mut Extent) -> Result<(Ledger<M>, u64), Broken> {
         for _ in 0..5 {
             let (ledger, revision) = match self.streams.image().await? {
                 Some(found) => {
@@ -68,7 +102,7 @@ impl<M: Machine> Driver<M> {
                 self.streams.rebase(revision, extent.last).await?;
                 self.untold.is_lost = true;
             } else if extent.first <= ledger.place + 1 {
-                return Ok(ledger);
+                return Ok((ledger, revision));
             } else if self.streams.revision().await? == revision {
                 tracing::error!(
                     "the log of what nodes share has lost its beginning: going on with what there is"
@@ -113,9 +147,11 @@ impl<M: Machine> Driver<M> {
     /// The ledger is at the end of the log.
     pub(super) fn opened(&mut self, is_first: bool) {
         let before = self.untold.before.take();
-        let is_lost = std::mem::take(&mut self.untold.is_lost);
         let mut state = self.shared.state.lock();
         let State { ledger, line, is_loaded, refusing, heard } = &mut *state;
+        // Another node may have found it, and had the log forget where it was to be seen.
+        let is_lost = std::mem::take(&mut self.untold.is_lost)
+            || before.as_ref().is_some_and(|before| ledger.has_lost(before));
         let now = Instant::now();
         heard.clear();
         heard.extend(ledger.instances().map(|(who, _)| (who, now)));
