@@ -151,12 +151,21 @@ impl NatsTokenStore {
     async fn make(&self, ttl: Duration) -> Result<(), LinkError> {
         // For this long NATS keeps a token at least, and no shorter time is known to it.
         let ttl = ttl.clamp(Duration::from_millis(100), LONGEST);
-        let is_enough = || self.kept.get().is_some_and(|kept| kept >= ttl);
-        if is_enough() {
+        if self.is_known_to_keep(ttl) {
             return Ok(());
         }
+        // One asks at a time: who waits for that has no more time than who asks.
+        let making = tokio::time::timeout(self.link.options.timeout, self.make_for(ttl));
+        making.await.unwrap_or(Err(LinkError::Nobody))
+    }
+
+    fn is_known_to_keep(&self, ttl: Duration) -> bool {
+        self.kept.get().is_some_and(|kept| kept >= ttl)
+    }
+
+    async fn make_for(&self, ttl: Duration) -> Result<(), LinkError> {
         let _making = self.making.lock().await;
-        if is_enough() {
+        if self.is_known_to_keep(ttl) {
             return Ok(());
         }
         let needed = ttl.max(*self.needed.lock());

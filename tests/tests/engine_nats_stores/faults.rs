@@ -1,16 +1,15 @@
-//! A server that is killed, away, full, or has lost what it kept.
+//! A server that is killed, away or full, and images that fail or are late.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokensocket_server::{
-    Acknowledge, Change, Channel, DeviceStore, Nats, NatsOptions, NatsPresenceStore, NatsReplicaOptions,
-    Outage, PresenceStore, QueueLimits, Queued, ResyncReason, StoreError, Timestamp, To,
+    DeviceStore, Nats, NatsOptions, NatsReplicaOptions, Outage, QueueLimits, StoreError, Timestamp, To,
 };
 use tokensocket_tests::engine::{self, Fate, NatsWay};
 use tokensocket_tests::limit::{until, within};
 
-use crate::node::{BACK, Node, connect, device, eventually, member, message};
+use crate::node::{BACK, Node, begins, device, eventually, message};
 use crate::writers::Writers;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,34 +39,6 @@ async fn a_server_that_is_killed_loses_nothing_that_was_answered() {
     accepted.is_kept(&kept);
     assert_eq!(late.arrive("ann", "phone").await.resyncs, []);
     assert!(one.heard.resyncs.lock().unwrap().is_empty(), "nobody is told of a loss");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_lost_what_it_kept_is_found_out() {
-    let server = engine::Nats::start().await;
-    let one = Node::new(&server, "site").await;
-    let presence = NatsPresenceStore::new(&connect(&server, "site").await);
-    let channel = Channel::new("c").unwrap();
-    presence.join(&channel, member("1", None), false).await.unwrap();
-    let arrived = one.arrive("ann", "phone").await;
-    for number in 0..5 {
-        one.append(To::user("ann"), number).await.unwrap();
-    }
-    let client = async_nats::connect(server.url()).await.unwrap();
-    let jetstream = async_nats::jetstream::new(client);
-    for stream in ["devices", "devices-images", "presence", "presence-images"] {
-        jetstream.delete_stream(format!("ts_site_{stream}")).await.unwrap();
-    }
-    eventually("an append to streams made anew", async || one.append(To::user("nobody"), 0).await).await;
-    until("the device to be told", || !one.heard.resyncs.lock().unwrap().is_empty()).await;
-    let appended = one.append(To::user("ann"), "new").await.unwrap();
-    assert_eq!(appended.queued, [(device("ann", "phone"), Queued::At(6))], "places are not given again");
-    let again = one.arrive("ann", "phone").await;
-    assert_ne!(again.epoch, arrived.epoch);
-    assert_eq!(again.resyncs.last().unwrap().reason, ResyncReason::Lost);
-    let count = eventually("members", async || presence.join(&channel, member("2", None), false).await).await;
-    assert!(matches!(count, Change::Joined(_)));
-    assert_eq!(presence.counts(&channel).await.unwrap().clients, 2, "who is here is said again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,28 +196,6 @@ async fn an_image_leaves_its_last_frame_and_no_part_of_an_earlier_one() {
 
 /// How the streams of images are asked which one is the latest.
 const ASKED: &str = "$JS.API.STREAM.MSG.GET.ts_site_devices-images";
-
-/// Where the log of devices begins.
-async fn begins(server: &engine::Nats) -> u64 {
-    let client = async_nats::connect(server.url()).await.unwrap();
-    let jetstream = async_nats::jetstream::new(client);
-    jetstream.get_stream("ts_site_devices").await.unwrap().cached_info().state.first_sequence
-}
-
-impl Node {
-    /// Appends until the log begins behind this place, because of an image.
-    async fn appends_until(&self, server: &engine::Nats, place: u64) {
-        let appending = async {
-            while begins(server).await <= place {
-                self.append(To::user("ann"), "more").await.unwrap();
-                let kept = self.read("ann", "phone").await.last().map_or(0, |(seq, _)| *seq);
-                let last = Acknowledge::Through(kept.saturating_sub(3));
-                self.store.acknowledge(device("ann", "phone"), last, Timestamp::now()).await.unwrap();
-            }
-        };
-        tokio::time::timeout(BACK, appending).await.expect("an image, and a log that forgets what is in it");
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_fails_is_made_by_another_node() {

@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failure is the test's result")]
 
 mod against_memory;
+mod answers;
 mod cluster;
 mod duties;
 mod faults;
 mod leases;
+mod losses;
 mod node;
 mod nodes;
 mod tokens;

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokensocket_server::{
-    Appended, Arrival, Arrived, Device, DeviceHandler, DeviceStore, Member, Message, Nats, NatsDeviceStore,
-    NatsOptions, NatsReplicaOptions, NodeId, QueueLimits, Queued, RawJson, Resync, StoreError, Timestamp, To,
+    Acknowledge, Appended, Arrival, Arrived, Device, DeviceHandler, DeviceStore, Member, Message, Nats,
+    NatsDeviceStore, NatsOptions, NatsReplicaOptions, NodeId, QueueLimits, Queued, RawJson, Resync,
+    StoreError, Timestamp, To,
 };
 use tokensocket_tests::engine;
 use tokensocket_tests::limit::within;
@@ -103,6 +104,28 @@ impl Node {
     /// Waits until the node has seen what every other did before.
     pub(crate) async fn is_up_to_date(&self) {
         within("its own call", self.store.told(device("nobody", "x"), Vec::new())).await.unwrap();
+    }
+}
+
+/// Where the log of devices begins.
+pub(crate) async fn begins(server: &engine::Nats) -> u64 {
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    jetstream.get_stream("ts_site_devices").await.unwrap().cached_info().state.first_sequence
+}
+
+impl Node {
+    /// Appends until the log begins behind this place, because of an image.
+    pub(crate) async fn appends_until(&self, server: &engine::Nats, place: u64) {
+        let appending = async {
+            while begins(server).await <= place {
+                self.append(To::user("ann"), "more").await.unwrap();
+                let kept = self.read("ann", "phone").await.last().map_or(0, |(seq, _)| *seq);
+                let last = Acknowledge::Through(kept.saturating_sub(3));
+                self.store.acknowledge(device("ann", "phone"), last, Timestamp::now()).await.unwrap();
+            }
+        };
+        tokio::time::timeout(BACK, appending).await.expect("an image, and a log that forgets what is in it");
     }
 }
 

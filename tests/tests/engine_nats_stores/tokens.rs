@@ -164,3 +164,20 @@ async fn a_stream_that_another_node_made_forget_earlier_is_told_again() {
     };
     within("it to be found out", told).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_ask_a_server_that_does_not_answer_wait_no_longer_than_one() {
+    const CLIENTS: u64 = 60;
+    let server = engine::Nats::start().await;
+    let way = NatsWay::to(server.address).await;
+    let options = NatsOptions::new().timeout(Duration::from_secs(1));
+    let nats = Nats::connect(&format!("nats://{}", way.address), options).await.unwrap();
+    let store = NatsTokenStore::new(&nats.namespace("site"));
+    way.plan("$JS.API.STREAM.INFO.ts_site_tokens", Fate::Lost, usize::MAX);
+    let issued = (0..CLIENTS).map(|n| store.issue(token(n), Identity::new(n), Duration::from_mins(1)));
+    let issued =
+        tokio::time::timeout(Duration::from_secs(5), join_all(issued)).await.expect("an answer each");
+    assert!(issued.iter().all(Result::is_err));
+    way.clear();
+    within("a token", store.issue(token(0), Identity::new(0), Duration::from_mins(1))).await.unwrap();
+}

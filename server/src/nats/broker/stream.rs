@@ -164,18 +164,26 @@ impl Stream {
     /// Sees to it that the stream is there and keeps at least so much, and what was asked for before. Two nodes that
     /// change it at once each go by what was there before: so it is looked at again, and now and then from then on.
     pub(super) async fn ensure(&self, link: &Link, span: Span) -> Result<(), LinkError> {
-        let is_enough = || self.known.get().is_some_and(|known| known.covers(&span));
-        if is_enough() {
+        if self.is_known_to_keep(&span) {
             return Ok(());
         }
+        // One asks at a time: who waits for that has no more time than who asks.
+        let making = tokio::time::timeout(link.options.timeout, self.make(link, span));
+        making.await.unwrap_or(Err(LinkError::Nobody))
+    }
+
+    fn is_known_to_keep(&self, span: &Span) -> bool {
+        self.known.get().is_some_and(|known| known.covers(span))
+    }
+
+    async fn make(&self, link: &Link, span: Span) -> Result<(), LinkError> {
         let _making = self.making.lock().await;
-        if is_enough() {
+        if self.is_known_to_keep(&span) {
             return Ok(());
         }
         let needed = self.needed.lock().map_or(span, |needed| needed.and(&span));
-        let jetstream = link.jetstream()?;
         for _ in 0..CHANGES {
-            let info: Response<jetstream::stream::Info> = self.api(link, jetstream, "INFO", &()).await?;
+            let info: Response<jetstream::stream::Info> = self.api(link, "INFO", &()).await?;
             let (verb, wanted, config) = match info {
                 Response::Ok(info) => {
                     let keeps = keeps(&info.config);
@@ -198,7 +206,7 @@ impl Stream {
                 max_age: if wanted.age == Duration::MAX { Duration::ZERO } else { wanted.age },
                 ..config
             };
-            match self.api(link, jetstream, verb, &config).await? {
+            match self.api(link, verb, &config).await? {
                 Response::<jetstream::stream::Info>::Ok(_) => {}
                 // Another node was faster.
                 Response::Err { error } if error.error_code() == ErrorCode::STREAM_NAME_EXIST => {}
@@ -211,7 +219,7 @@ impl Stream {
 
     /// How many messages there are.
     pub(super) async fn count(&self, link: &Link) -> Result<u64, LinkError> {
-        let info = self.api(link, link.jetstream()?, "INFO", &()).await?;
+        let info = self.api(link, "INFO", &()).await?;
         match info {
             Response::<jetstream::stream::Info>::Ok(info) => Ok(info.state.messages),
             Response::Err { error } if error.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(0),
@@ -219,23 +227,19 @@ impl Stream {
         }
     }
 
+    /// Asks something about the stream that can be asked again.
     async fn api<T: serde::de::DeserializeOwned>(
         &self,
         link: &Link,
-        jetstream: &jetstream::Context,
         verb: &str,
         request: &(impl Serialize + Sync),
     ) -> Result<T, LinkError> {
-        use jetstream::context::RequestErrorKind as Kind;
-        let asking = jetstream.request(format!("STREAM.{verb}.{}", self.name), request);
-        link.during(async {
-            asking.await.map_err(|error| match error.kind() {
-                Kind::NoResponders => LinkError::Nobody,
-                Kind::TimedOut => LinkError::Unknown,
-                _ => LinkError::Answer(error.to_string()),
-            })
-        })
-        .await
+        link.jetstream()?;
+        let answer = |error: serde_json::Error| LinkError::Answer(error.to_string());
+        let question = serde_json::to_vec(request).map_err(answer)?;
+        let subject = format!("$JS.API.STREAM.{verb}.{}", self.name);
+        let answered = link.request_again(subject, None, question.into()).await?;
+        serde_json::from_slice(&answered.payload).map_err(answer)
     }
 
     /// Appends a message if the last one of its subject is `last` (0: if there is none; `None`: in any case), and
@@ -348,8 +352,7 @@ impl Stream {
             filter: &'a str,
         }
         let purge = Purge { seq: before, filter: subject };
-        let answer: Response<serde::de::IgnoredAny> =
-            self.api(link, link.jetstream()?, "PURGE", &purge).await?;
+        let answer: Response<serde::de::IgnoredAny> = self.api(link, "PURGE", &purge).await?;
         match answer {
             Response::Ok(_) => Ok(()),
             Response::Err { error } => Err(error.into()),

@@ -54,7 +54,7 @@ impl<M: Machine> Driver<M> {
             state.heard.insert(frame.instance, Instant::now());
             is_own = frame.instance == state.line.here;
             if is_own {
-                self.sent = Instant::now();
+                (self.sent, self.waits) = (Instant::now(), Instant::now());
             }
             apply(&mut state, frame, place, &mut asked);
             if state.heard.len() > 1024 {

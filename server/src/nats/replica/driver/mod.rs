@@ -72,6 +72,10 @@ pub(super) struct Driver<M: Machine> {
     latest: Option<Bytes>,
     /// When something was sent last, or came back.
     sent: Instant,
+    /// Since when nothing has come back of what is under way.
+    waits: Instant,
+    /// The connection by which the log was followed last.
+    connects: u64,
     sending: FuturesUnordered<Sending>,
     /// An image that is being kept.
     keeping: Option<BoxFuture<'static, Result<u64, LinkError>>>,
@@ -112,6 +116,8 @@ impl<M: Machine> Driver<M> {
             end,
             latest: None,
             sent: Instant::now(),
+            waits: Instant::now(),
+            connects: 0,
             sending: FuturesUnordered::new(),
             keeping: None,
             rest: Instant::now(),
@@ -187,11 +193,16 @@ impl<M: Machine> Driver<M> {
         }
     }
 
-    /// The same where the log is followed and will not have what waits.
+    /// The same where the log is followed and will not have what waits, or nothing of it has come back for as long.
     fn give_up_stuck(&self) {
+        let is_late = self.waits.elapsed() >= self.shared.link.options.timeout;
         let given_up = {
             let line = &mut self.shared.state.lock().line;
-            if line.is_stuck() { line.give_up(false) } else { Vec::new() }
+            if line.is_stuck() || (is_late && !line.sent.is_empty()) {
+                line.give_up(false)
+            } else {
+                Vec::new()
+            }
         };
         for waiting in given_up {
             waiting.fail(&StoreError::Timeout);
@@ -231,13 +242,16 @@ impl<M: Machine> Driver<M> {
         let link = Arc::clone(&self.shared.link);
         if !link.is_there() {
             self.refuse(&LinkError::Away.into());
-            if tokio::time::timeout(link.options.timeout, link.returned()).await.is_err() {
+            while tokio::time::timeout(link.options.timeout, link.returned()).await.is_err() {
+                // Each time, since what is asked now waits behind what was under way.
                 self.give_up();
-                link.returned().await;
             }
         }
         let mut standing = link.standing();
         let begun = *standing.borrow_and_update();
+        if std::mem::replace(&mut self.connects, begun.connects) != begun.connects {
+            self.waits = Instant::now();
+        }
         self.streams.make().await?;
         let mut feed = self.resume().await?;
         self.unusable = None;

@@ -35,6 +35,9 @@ impl<M: Machine> Driver<M> {
                 if !state.is_loaded {
                     return;
                 }
+                if state.line.sent.is_empty() {
+                    self.waits = Instant::now();
+                }
                 let Some(frame) = state.line.next(UNDER_WAY) else { return };
                 (state.line.sent.back().map_or(0, |sent| sent.number), frame)
             };
@@ -44,9 +47,12 @@ impl<M: Machine> Driver<M> {
     }
 
     pub(super) async fn publish(&mut self, here: Instance, number: u64, frame: Bytes) {
-        let sending = match self.streams.send(frame).await {
-            Ok(kept) => async move { (here, number, kept.await.map(drop)) }.boxed(),
-            Err(error) => std::future::ready((here, number, Err(error))).boxed(),
+        // The client may have no room for it, and has none before it is connected again.
+        let sending = match self.shared.link.during(async { Ok(self.streams.send(frame).await) }).await {
+            Ok(Ok(kept)) => async move { (here, number, kept.await.map(drop)) }.boxed(),
+            Ok(Err(error)) => std::future::ready((here, number, Err(error))).boxed(),
+            // It is sent again.
+            Err(_) => return,
         };
         self.sending.push(sending);
     }
