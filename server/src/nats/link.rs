@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 use async_nats::jetstream::context::{Context, ContextBuilder};
 use async_nats::{Client, ConnectOptions, Event, HeaderMap, Message, Request, connection};
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -138,7 +140,7 @@ impl Link {
         }
     }
 
-    /// Whether of several who append on one condition one alone is let through.
+    /// Whether of several who append on one condition one alone is let through, and purges do what they say: from 2.10 on.
     pub(super) fn is_strict(&self) -> bool {
         self.abilities.lock().strict
     }
@@ -304,8 +306,26 @@ struct Supervised {
 /// Keeps what is known of the connection true.
 async fn supervise(all: Supervised) {
     let Supervised { client, jetstream, stand, abilities, wanted, events, address } = all;
+    // What the server can do is looked at beside that, since its answers may take long.
+    let mut looking: Option<BoxFuture<'_, Abilities>> = None;
     loop {
-        let _ = tokio::time::timeout(LOOK, events.happened.notified()).await;
+        let found = async {
+            match &mut looking {
+                Some(looking) => looking.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            found = found => {
+                looking = None;
+                tracing::debug!(address, version = found.version, lacks = ?found.lacks, "what NATS can do");
+                let mut known = abilities.lock();
+                // A server that is just starting may not have JetStream ready: what was there is taken to come.
+                let jetstream = known.jetstream || found.jetstream;
+                *known = Abilities { jetstream, ..found };
+            }
+            _ = tokio::time::timeout(LOOK, events.happened.notified()) => {}
+        }
         let before = *stand.borrow();
         let now = Standing {
             connects: client.statistics().connects.load(std::sync::atomic::Ordering::Relaxed),
@@ -321,20 +341,14 @@ async fn supervise(all: Supervised) {
         if !now.is_there && before.is_there {
             tracing::warn!(address, "NATS is away");
         }
+        if is_another {
+            looking = None;
+        }
         if now.is_there && is_another {
+            tracing::info!(address, away_ms = before.since.elapsed().as_millis(), "NATS is back");
             // What it keeps is looked at once, unless it was missed.
             let is_missed = abilities.lock().is_missed;
-            let found = look(&client, &jetstream, is_missed.then_some(&wanted)).await;
-            tracing::info!(
-                address,
-                version = found.version,
-                away_ms = before.since.elapsed().as_millis(),
-                "NATS is back"
-            );
-            let mut known = abilities.lock();
-            // A server that is just starting may not have JetStream ready: what was there is taken to come.
-            let jetstream = known.jetstream || found.jetstream;
-            *known = Abilities { jetstream, ..found };
+            looking = Some(look(&client, &jetstream, is_missed.then_some(&wanted)).boxed());
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::{FutureExt, TryStreamExt};
 use tokensocket_server::{Broker, BrokerError, HistoryQuery, Nats, NatsOptions, Timestamp};
 use tokensocket_tests::engine::{self, Fate, NatsWay};
+use tokio::time::timeout;
 
 use crate::node::{Node, channel, kept, numbers, offset, publish, until, with_key};
 
@@ -78,6 +80,44 @@ async fn jetstream_that_begins_late_is_found() {
     until("JetStream", || !lacks(&node)).await;
     assert_eq!(offset(&node.publish("a", 1).await.unwrap()), 1);
     assert!(node.heard.gaps.lock().unwrap().is_empty(), "over the same connection");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn it_is_seen_that_a_server_is_away_whose_abilities_are_looked_at() {
+    let mut server = engine::Nats::start().await;
+    let way = NatsWay::to(server.address).await;
+    let node = Node::with(&format!("nats://{}", way.address), NatsOptions::new()).await;
+    way.plan("$JS.API.INFO", Fate::Lost, usize::MAX);
+    way.cut();
+    way.happened(1).await;
+    server.kill();
+    let seen = async {
+        while node.is_there() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(3), seen).await.expect("before the answer would be too late");
+    let refused = node.publish("a", 1).now_or_never().expect("at once");
+    assert!(matches!(refused, Err(BrokerError::Unavailable(_))), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn streams_that_were_tried_by_nodes_that_died_are_gone_with_the_next_try() {
+    let server = engine::Nats::start().await;
+    let jetstream = async_nats::jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    for (prefix, when) in [("ts", now - 600), ("ts", now - 1), ("other", now - 600)] {
+        let config = async_nats::jetstream::stream::Config {
+            name: format!("{prefix}_=replicas-{when:x}-7"),
+            subjects: vec![format!("{prefix}.=replicas.{when:x}-7")],
+            ..Default::default()
+        };
+        jetstream.create_stream(config).await.unwrap();
+    }
+    Nats::connect(&server.url(), NatsOptions::new().replicas(3)).await.unwrap();
+    let mut left: Vec<_> = jetstream.stream_names().try_collect().await.unwrap();
+    left.sort_unstable();
+    assert_eq!(left, [format!("other_=replicas-{:x}-7", now - 600), format!("ts_=replicas-{:x}-7", now - 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -4,21 +4,26 @@
 //! nothing of what is asked of it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::Context;
 use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{Config, StorageType};
 use async_nats::{Client, connection};
 use parking_lot::Mutex;
+use serde::Deserialize;
 use serde::de::IgnoredAny;
+
+use super::super::names::token;
 
 /// How often JetStream, or a server of its cluster, is looked for where it was not found.
 const SEEK: Duration = Duration::from_secs(2);
+/// For how long a stream that is tried may be there: an older one was left by a node that died.
+const TRIED: Duration = Duration::from_mins(1);
 /// The oldest server that has what is used here.
 const OLDEST: (i64, i64, i64) = (2, 9, 0);
-/// The oldest server that checks the condition of an append and appends in one step, also where streams are replicated.
+/// The oldest server that checks the condition of an append and appends in one step, also where streams are replicated, and
+/// that does not do a purge again, as another, when it begins anew.
 const STRICT: (i64, i64, i64) = (2, 10, 0);
 /// What an older server is said not to have.
 const NOT_STRICT: &str = "NATS before 2.10 may let two nodes through that append on the same condition at the same moment: each such append is looked at again, which costs a round trip where several channels are busy";
@@ -88,30 +93,58 @@ async fn has_jetstream(jetstream: &Context) -> bool {
     }
 }
 
-/// Why no new stream can be kept on so many servers, if that is so: what is said to a stream that is tried, in memory, and gone again.
+/// Why no new stream can be kept on so many servers, if that is so: what is said to a stream that is tried, in memory, and
+/// gone again. Each try has a name of its own, since a stream that another node has gone at that moment answers nobody.
 async fn refuses_replicas(jetstream: &Context, wanted: &Wanted) -> Option<String> {
-    let name = format!("{}_=replicas", super::super::names::token(&wanted.prefix));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (trial, prefix) = (format!("{:x}-{:x}", now.as_secs(), rand::random::<u64>()), token(&wanted.prefix));
     let config = Config {
-        subjects: vec![format!("{}.=replicas", super::super::names::token(&wanted.prefix))],
-        name,
+        name: format!("{prefix}_{TRIALS}{trial}"),
+        subjects: vec![format!("{prefix}.=replicas.{trial}")],
         storage: StorageType::Memory,
         num_replicas: wanted.replicas,
         ..Config::default()
     };
-    let made = jetstream.request(format!("STREAM.CREATE.{}", config.name), &config).await;
-    match made {
-        // By another node, which said otherwise and has gone.
-        Ok(Response::<IgnoredAny>::Err { error }) if error.error_code() == ErrorCode::STREAM_NAME_EXIST => {}
-        Ok(Response::Err { error }) => return Some(error.to_string()),
-        Ok(Response::Ok(_)) => {}
-        Err(error) => {
-            tracing::debug!(%error, "JetStream does not say whether it keeps replicas");
-            return None;
+    let why = match jetstream.request(format!("STREAM.CREATE.{}", config.name), &config).await {
+        Ok(Response::<IgnoredAny>::Err { error }) => Some(error.to_string()),
+        made => {
+            if let Err(error) = made {
+                tracing::debug!(%error, "JetStream does not say whether it keeps replicas");
+            }
+            // It may be there, or come yet.
+            let _ = jetstream.delete_stream(&config.name).await;
+            None
+        }
+    };
+    sweep(jetstream, &prefix, now).await;
+    why
+}
+
+/// What stands in the name of a stream that is tried, behind the prefix.
+const TRIALS: &str = "=replicas-";
+
+#[derive(Deserialize)]
+struct Names {
+    #[serde(default)]
+    streams: Option<Vec<String>>,
+}
+
+/// Has those gone that nodes tried and did not live to have gone.
+async fn sweep(jetstream: &Context, prefix: &str, now: Duration) {
+    let wanted = serde_json::json!({ "subject": format!("{prefix}.=replicas.*") });
+    let Ok(Response::<Names>::Ok(names)) = jetstream.request("STREAM.NAMES", &wanted).await else { return };
+    for name in names.streams.unwrap_or_default() {
+        if tried(&name, prefix).is_some_and(|tried| now.abs_diff(tried) > TRIED) {
+            let _ = jetstream.delete_stream(&name).await;
         }
     }
-    // Another node may have, since it tried at the same time.
-    let _ = jetstream.delete_stream(&config.name).await;
-    None
+}
+
+/// When a stream of this name was tried.
+fn tried(name: &str, prefix: &str) -> Option<Duration> {
+    let trial = name.strip_prefix(prefix)?.strip_prefix('_')?.strip_prefix(TRIALS)?;
+    let (seconds, _) = trial.split_once('-')?;
+    u64::from_str_radix(seconds, 16).ok().map(Duration::from_secs)
 }
 
 /// Looks again for as long as something was missed: a cluster that begins is without JetStream until it has a leader, and
