@@ -12,7 +12,7 @@
 //! In: publications and what stands around them. Out: bytes, and back. Pure.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use tokensocket_protocol::{Channel, Epoch, Position, RawJson};
+use tokensocket_protocol::{Channel, Epoch, MAX_OFFSET, Position, RawJson};
 
 use crate::timestamp::Timestamp;
 
@@ -147,6 +147,8 @@ impl Live {
                 let (at, behind) = (Timestamp(parser.u64()?), parser.u64()?);
                 let epoch = Epoch::new(parser.short()?).ok()?;
                 let (first, count) = (parser.u64()?, parser.u32()?);
+                let end = first.checked_add(u64::from(count))?;
+                (behind < u64::MAX && end <= MAX_OFFSET + 1).then_some(())?;
                 let entries: Option<Vec<_>> = (0..count).map(|_| parser.entry()).collect();
                 (first > 0 && parser.0.is_empty()).then_some(())?;
                 Some(Self::Batch(Batch { sent, at, behind, epoch, first, entries: entries? }))
@@ -321,6 +323,16 @@ mod tests {
         for length in 0..whole.len() {
             assert_eq!(Live::decode(whole.slice(..length)), None, "{length}");
         }
+    }
+
+    #[test]
+    fn what_no_channel_reaches_is_nothing() {
+        let last = |first| Batch { first, ..batch() }.encode();
+        assert_eq!(Batch::decode(last(MAX_OFFSET - 2)).map(|batch| batch.last()), Some(MAX_OFFSET));
+        for first in [0, MAX_OFFSET - 1, u64::MAX - 3, u64::MAX] {
+            assert_eq!(Batch::decode(last(first)), None, "{first}");
+        }
+        assert_eq!(Batch::decode(Batch { behind: u64::MAX, ..batch() }.encode()), None);
     }
 
     proptest! {
