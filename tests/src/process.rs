@@ -5,7 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -14,6 +14,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use crate::limit::until;
+use crate::ports;
 
 /// The name of the log, in the folder.
 const LOG: &str = "log";
@@ -49,15 +50,9 @@ impl Place {
     }
 
     /// An address for a server that cannot be asked to choose a port and keep it: in a namespace the usual one, which is
-    /// free there, and else one that was just free.
+    /// free there, and else one of the [`ports`] of this machine.
     pub(crate) fn address(&self, usual: u16) -> SocketAddr {
-        let port = if self.namespace.is_some() {
-            usual
-        } else {
-            let listener = TcpListener::bind((self.ip, 0)).expect("a free port");
-            listener.local_addr().expect("a bound listener has an address").port()
-        };
-        SocketAddr::new(self.ip, port)
+        if self.namespace.is_some() { SocketAddr::new(self.ip, usual) } else { ports::lasting(self.ip) }
     }
 }
 

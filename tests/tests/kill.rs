@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at what it does not expect")]
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use serde_json::json;
 use tokensocket_client::{Builder, HistoryQuery, Subscription, SubscriptionError, TokenSocket};
 use tokensocket_tests::keeper::{CHANNEL, EVENT, Keeper, Orders, Promise, user};
 use tokensocket_tests::listening::listening;
-use tokensocket_tests::node::listen;
+use tokensocket_tests::ports;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -167,8 +167,7 @@ async fn history(socket: &TokenSocket) -> HashMap<Said, String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_was_promised_is_there_however_often_the_server_is_killed() {
     let folder = tempfile::tempdir().unwrap();
-    let (listener, address) = listen().await;
-    drop(listener);
+    let address = ports::lasting(Ipv4Addr::LOCALHOST);
     let mut orders =
         Orders { folder: folder.path().to_owned(), address, first: 0, callers: 0, publish_every_ms: None };
     let mut keeper = Keeper::start(PROGRAM, &orders);

@@ -1,6 +1,6 @@
 //! A cluster of NATS servers of a test's own.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
@@ -9,6 +9,7 @@ use async_nats::jetstream::stream::{Config, StorageType};
 use async_nats::{ConnectOptions, ServerAddr};
 
 use super::{Nats, Settings};
+use crate::ports;
 
 /// How many servers there are: each may keep a replica of everything, and two of them decide.
 const SERVERS: usize = 3;
@@ -34,7 +35,8 @@ impl NatsCluster {
 
     /// Starts one with these settings, on this machine and without TLS.
     pub async fn with(settings: Settings) -> Self {
-        let routes = routes();
+        // Where the servers hear each other.
+        let routes: [SocketAddr; SERVERS] = std::array::from_fn(|_| ports::lasting(Ipv4Addr::LOCALHOST));
         let all: Vec<_> = routes.iter().map(|route| format!("\"nats-route://{route}\"")).collect();
         let mut servers = Vec::with_capacity(SERVERS);
         for (number, route) in routes.iter().enumerate() {
@@ -115,14 +117,6 @@ async fn keeps(jetstream: &Context, config: &Config) -> bool {
 /// What a server is called in its cluster.
 fn name(number: usize) -> String {
     format!("server-{number}")
-}
-
-/// Where the servers hear each other: ports that were just free, all at once, so that no two are the same.
-fn routes() -> Vec<SocketAddr> {
-    let listeners: Vec<_> =
-        (0..SERVERS).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port")).collect();
-    let address = |listener: &TcpListener| listener.local_addr().expect("a bound listener has an address");
-    listeners.iter().map(address).collect()
 }
 
 async fn jetstream(urls: Vec<String>) -> Context {
