@@ -74,23 +74,17 @@ impl Ledger {
         }
     }
 
-    /// A follower must have heard what the channel has kept from the first that it heard on, in that order, nothing of it
-    /// twice, and at least as far as what was acknowledged goes.
+    /// A follower that was there before the first publication must have heard all that was acknowledged, in the order in
+    /// which the channel has kept it, nothing of it twice. Behind that may stand what came since `kept` was read.
     pub fn check_follower(&self, who: &str, channel: &str, heard: &[Said], kept: &[(Said, String)]) {
-        let Some(first) = heard.first() else { panic!("{who} heard nothing on {channel}") };
-        let kept: Vec<Said> = kept.iter().map(|(said, _)| *said).collect();
-        let from = kept.iter().position(|said| said == first);
-        let from = from.unwrap_or_else(|| panic!("{who} heard {first:?} on {channel}, which is not kept"));
-        for (place, (heard, kept)) in heard.iter().zip(&kept[from..]).enumerate() {
+        for (place, (heard, (kept, _))) in heard.iter().zip(kept).enumerate() {
             assert_eq!(heard, kept, "{who} on {channel}: what it heard in place {place} and what is kept");
         }
-        let heard: HashSet<Said> = heard.iter().copied().collect();
-        let before: HashSet<Said> = kept[..from].iter().copied().collect();
-        let lost: Vec<Said> = self
-            .on(channel)
-            .into_iter()
-            .filter(|said| !heard.contains(said) && !before.contains(said))
-            .collect();
+        let mut all = HashSet::new();
+        for said in heard {
+            assert!(all.insert(*said), "{who} heard {said:?} twice on {channel}");
+        }
+        let lost: Vec<Said> = self.on(channel).into_iter().filter(|said| !all.contains(said)).collect();
         assert!(lost.is_empty(), "{who} never heard {lost:?} on {channel}");
     }
 
@@ -143,9 +137,11 @@ mod tests {
     fn believes_what_was_kept() {
         let ledger = ledger();
         ledger.check_history("news", &kept(&[1, 2, 3]));
-        ledger.check_follower("bob", "news", &[(0, 2), (0, 3)], &kept(&[1, 2, 3]));
-        // What was not acknowledged may be there.
-        ledger.check_follower("bob", "news", &[(0, 1), (0, 2), (0, 3), (0, 4)], &kept(&[1, 2, 3, 4]));
+        ledger.check_follower("bob", "news", &[(0, 1), (0, 2), (0, 3)], &kept(&[1, 2, 3]));
+        // What was not acknowledged may be there, and may have come a moment ago.
+        for kept in [&kept(&[1, 2, 3, 4]), &kept(&[1, 2, 3])] {
+            ledger.check_follower("bob", "news", &[(0, 1), (0, 2), (0, 3), (0, 4)], kept);
+        }
         ledger.check_device("ann's phone", "ann", &[(0, 1), (0, 2), (1, 9), (0, 3)]);
     }
 
@@ -154,7 +150,17 @@ mod tests {
         assert!(fails(|| ledger().check_history("news", &kept(&[1, 2]))));
         assert!(fails(|| ledger().check_history("news", &kept(&[1, 2, 3, 3]))));
         assert!(fails(|| ledger().check_history("news", &kept(&[2, 1, 3]))));
-        for heard in [&[1, 2][..], &[1, 3], &[1, 2, 2, 3], &[2, 1, 3], &[]] {
+        let mut elsewhere = kept(&[1, 2, 3]);
+        elsewhere[1].1 = "another:2".to_owned();
+        assert!(fails(|| ledger().check_history("news", &elsewhere)));
+        let backwards = Ledger::default();
+        for (said, position) in kept(&[1, 2]).into_iter().rev() {
+            backwards.published("news", said, position);
+        }
+        assert!(fails(|| backwards.check_history("news", &kept(&[1, 2]))));
+        for heard in
+            [&[1, 2][..], &[1, 3], &[2, 3], &[1, 2, 2, 3], &[1, 2, 3, 3], &[1, 2, 3, 1], &[2, 1, 3], &[]]
+        {
             let heard: Vec<Said> = heard.iter().map(|number| (0, *number)).collect();
             assert!(fails(|| ledger().check_follower("bob", "news", &heard, &kept(&[1, 2, 3]))));
             assert!(fails(|| ledger().check_device("ann's phone", "ann", &heard)));
