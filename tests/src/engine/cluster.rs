@@ -7,6 +7,8 @@ use crate::limit::within;
 const SLOTS: usize = 16_384;
 /// How many nodes share them.
 const NODES: usize = 3;
+/// What a test fills each of them with: keys of their slots.
+pub(super) const FILLERS: [&str; NODES] = ["filler-0", "filler-1", "filler-3"];
 
 /// A Redis Cluster of three nodes without replicas. It ends when this is dropped.
 #[derive(Debug)]
@@ -65,6 +67,20 @@ impl RedisCluster {
             }
         })
         .await;
+    }
+
+    /// None of its nodes has memory any more. For one with [`Settings::storage`].
+    pub async fn fill(&self) {
+        for (node, key) in self.nodes.iter().zip(FILLERS) {
+            node.fill_with(key).await;
+        }
+    }
+
+    /// They have memory again.
+    pub async fn empty(&self) {
+        for (node, key) in self.nodes.iter().zip(FILLERS) {
+            node.empty_of(key).await;
+        }
     }
 
     /// Gives each node its slots, and makes them known to one another.

@@ -15,6 +15,11 @@ const PROGRAM: Program = Program {
     taken: "already in use",
 };
 
+/// How far the port of a cluster's bus is from its own, where nobody says otherwise.
+const BESIDE: u16 = 10_000;
+/// What a test fills it with.
+const FILLER: &str = "filler";
+
 /// A `redis-server`. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Redis(Server);
@@ -47,7 +52,7 @@ impl Redis {
     /// Starts one with more arguments, which may depend on its address and on a second port that is free.
     pub(super) async fn try_with(settings: &Settings, more: impl Fn(SocketAddr, u16) -> Vec<String>) -> Self {
         let server = Server::start(&PROGRAM, settings, |here| {
-            let beside = settings.place.address(16379).port();
+            let beside = settings.place.address(here.address.port().wrapping_add(BESIDE)).port();
             let mut arguments = arguments(settings, here);
             arguments.extend(more(here.address, beside));
             arguments
@@ -60,15 +65,34 @@ impl Redis {
         self.url_of(if self.certificate.is_some() { "rediss" } else { "redis" }, "")
     }
 
-    /// Has no memory any more: refuses to write (`noeviction`).
+    /// Has no memory any more: refuses to write (`noeviction`). With [`Settings::storage`] it holds more than that; else its
+    /// limit is moved.
     pub async fn fill(&self) {
-        assert_eq!(self.command(&["CONFIG", "SET", "maxmemory", "1"]).await, "OK");
+        self.fill_with(FILLER).await;
     }
 
     /// Has memory again.
     pub async fn empty(&self) {
-        let limit = self.settings.storage.unwrap_or(0).to_string();
-        assert_eq!(self.command(&["CONFIG", "SET", "maxmemory", &limit]).await, "OK");
+        self.empty_of(FILLER).await;
+    }
+
+    /// The same with a key that is this server's.
+    pub(super) async fn fill_with(&self, key: &str) {
+        match self.settings.storage {
+            // What is there when it begins counts, not what comes.
+            Some(limit) => {
+                let last = (limit - 1).to_string();
+                assert_eq!(self.command(&["SETRANGE", key, &last, "x"]).await, limit.to_string());
+            }
+            None => assert_eq!(self.command(&["CONFIG", "SET", "maxmemory", "1"]).await, "OK"),
+        }
+    }
+
+    pub(super) async fn empty_of(&self, key: &str) {
+        match self.settings.storage {
+            Some(_) => assert_eq!(self.command(&["DEL", key]).await, "1"),
+            None => assert_eq!(self.command(&["CONFIG", "SET", "maxmemory", "0"]).await, "OK"),
+        }
     }
 
     /// What it answers to a command, as `redis-cli` writes it; an error begins with its name, such as `ERR`.

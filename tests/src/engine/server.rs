@@ -12,7 +12,7 @@ use super::{Certificate, Settings};
 use crate::process::Process;
 
 /// How often other ports are tried when somebody was faster.
-const TRIES: usize = 8;
+const TRIES: u16 = 8;
 
 /// A program that serves.
 pub(super) struct Program {
@@ -51,9 +51,9 @@ impl Server {
         settings: &Settings,
         arguments: impl Fn(&Here<'_>) -> Vec<String>,
     ) -> Self {
-        for _ in 0..TRIES {
+        for further in 0..TRIES {
             let folder = tempfile::tempdir().expect("a temporary folder");
-            let address = settings.place.address(program.port);
+            let address = settings.place.address(program.port + further);
             let certificate = settings.tls.then(|| Certificate::write(folder.path(), address.ip()));
             let here = Here { address, certificate: certificate.as_ref(), folder: folder.path() };
             let arguments = arguments(&here);

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use async_nats::ConnectOptions;
 
+use super::cluster::FILLERS;
 use super::*;
 
 #[tokio::test]
 async fn a_redis_keeps_what_it_was_told_to_over_a_restart() {
-    let mut redis = Redis::with(Settings::new().keep(Keep::Always).password("secret")).await;
+    let settings = Settings::new().keep(Keep::Always).password("secret").storage(8 << 20);
+    let mut redis = Redis::with(settings).await;
     let (url, pid) = (redis.url(), redis.pid());
     assert_eq!(redis.command(&["SET", "a", "1"]).await, "OK");
     redis.kill();
@@ -35,6 +37,11 @@ async fn a_redis_keeps_what_it_was_told_to_over_a_restart() {
     forgetful.stop().await;
     forgetful.start_again().await;
     assert_eq!(forgetful.command(&["GET", "a"]).await, "");
+    // Without a limit of its own it gets one.
+    forgetful.fill().await;
+    assert!(forgetful.command(&["SET", "a", "1"]).await.starts_with("OOM"));
+    forgetful.empty().await;
+    assert_eq!(forgetful.command(&["SET", "a", "1"]).await, "OK");
 }
 
 #[tokio::test]
@@ -47,8 +54,8 @@ async fn a_redis_speaks_tls_only() {
 
 #[tokio::test]
 async fn a_cluster_serves_every_slot() {
-    let mut cluster = RedisCluster::start().await;
-    for (at, key) in [(0, "{06S}"), (1, "{Qi}"), (2, "{5L5}")] {
+    let mut cluster = RedisCluster::with(Settings::new().storage(8 << 20)).await;
+    for (at, key) in FILLERS.into_iter().enumerate() {
         let slot = cluster.nodes[0].command(&["CLUSTER", "KEYSLOT", key]).await;
         let slot: usize = slot.parse().expect("a number");
         let owner = slot * 3 / 16_384;
@@ -58,6 +65,12 @@ async fn a_cluster_serves_every_slot() {
             "{at}"
         );
     }
+    cluster.fill().await;
+    for (node, key) in cluster.nodes.iter().zip(FILLERS) {
+        assert!(node.command(&["SETRANGE", key, "0", "1"]).await.starts_with("OOM"));
+    }
+    cluster.empty().await;
+    assert_eq!(cluster.nodes[0].command(&["SET", FILLERS[0], "1"]).await, "OK");
     cluster.nodes[1].kill();
     cluster.nodes[1].start_again().await;
     cluster.is_whole().await;
