@@ -20,13 +20,14 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 
 use crate::engine::{Engine, Kind, Settings};
 use crate::gateway::VARIABLES;
 use crate::process::{Place, Process};
 use crate::program::gateway_program;
 
-pub use audience::{Audience, CHANNELS, CROWD, EVENT, Traveller, USERS, history};
+pub use audience::{Audience, CHANNELS, CROWD, EVENT, Kept, Traveller, USERS, history};
 
 pub use load::Load;
 pub use network::Network;
@@ -40,6 +41,8 @@ const API_KEY: &str = "54321";
 /// Where a node listens in a namespace.
 const PORT: u16 = 7000;
 
+/// How long a node may take to end well: as long as it takes to close its sockets at its rate.
+const PATIENCE: Duration = Duration::from_mins(5);
 /// The lease of nodes that may be killed. The others find out within 10 s more.
 const LEASE: Duration = Duration::from_secs(5);
 
@@ -139,8 +142,8 @@ impl Nodes {
         let engine = Engine::start(kind, settings.place(network.of_engine())).await;
         let mut running = Vec::with_capacity(count);
         for at in 0..count {
-            let way = network.way_to(engine.address).await;
-            let url = engine.url().replace(&engine.address.to_string(), &way.to_string());
+            let way = network.way_to(engine.address()).await;
+            let url = engine.url().replace(&engine.address().to_string(), &way.to_string());
             let place = network.of_node(at);
             let address = place.address(PORT);
             let orders = Orders { address, engine: url, drain: None, lease: None };
@@ -171,10 +174,14 @@ impl Nodes {
     pub async fn stop(&mut self, node: usize) {
         let process = &mut self.running[node].process;
         process.signal(Signal::SIGTERM);
-        while !process.has_ended() {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-        process.kill();
+        let ending = timeout(PATIENCE, async {
+            while !process.has_ended() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let in_time = ending.await.is_ok();
+        assert!(in_time, "waited {PATIENCE:?} for node {node} to end: {}", self.log(node));
+        self.running[node].process.kill();
     }
 
     /// Starts a node where it was.
