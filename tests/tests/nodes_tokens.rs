@@ -1,6 +1,6 @@
 //! Three nodes redeem the same tokens at the same moment: each token lets in exactly one.
 //!
-//! `TOKENSOCKET_TOKENS` says how many tokens, 10,000 by default.
+//! `TOKENSOCKET_TOKENS` says how many tokens, 100,000 by default.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at what it does not expect")]
 
@@ -11,6 +11,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::json;
 use tokensocket_server::{Engine, Identity, Server};
 use tokensocket_tests::device::builder;
+use tokensocket_tests::scale;
 
 /// How many tokens are raced at once.
 const AT_ONCE: usize = 128;
@@ -20,7 +21,7 @@ const NODES: usize = 3;
 const PATIENCE: Duration = Duration::from_mins(10);
 
 fn tokens() -> usize {
-    std::env::var("TOKENSOCKET_TOKENS").ok().and_then(|tokens| tokens.parse().ok()).unwrap_or(10_000)
+    scale::number("TOKENSOCKET_TOKENS", 100_000)
 }
 
 fn node(engine: &impl Engine) -> Server {
