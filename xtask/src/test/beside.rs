@@ -2,12 +2,19 @@
 //!
 //! Comes in: the step. Goes out: what it said, all of it once it has ended, and how it ended. It gives way to the other: it
 //! gets the time that the machine would be idle. It must not know what the step does.
+//!
+//! It ends with us, however we end: it reads the other end of a pipe that is ours, in which nothing ever comes but the end.
 
 use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::thread;
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::getpgrp;
 
 use crate::report;
 use crate::test::step::Step;
@@ -17,6 +24,8 @@ use crate::workspace::Workspace;
 pub(super) struct Beside {
     pub(super) step: Step,
     child: Child,
+    /// Closed by the system when we are no more.
+    _lifeline: Option<ChildStdin>,
     said: PathBuf,
 }
 
@@ -25,17 +34,21 @@ impl Beside {
     pub(super) fn start(workspace: &Workspace, program: &Path, step: Step) -> Result<Self> {
         let said = workspace.target.join(format!("step-{}.log", step.name()));
         let log = File::create(&said).with_context(|| format!("cannot write {}", said.display()))?;
-        let child = Command::new("nice")
+        let mut child = Command::new("nice")
             .args(["-n", "19"])
             .arg(program)
             .args(["test", "--bare", step.name()])
             .current_dir(&workspace.root)
-            .stdin(Stdio::null())
+            // With all that it starts, and with nothing else.
+            .process_group(0)
+            .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
             .with_context(|| format!("cannot start the step {} beside another", step.name()))?;
-        Ok(Self { step, child, said })
+        // To wait for a child closes what it still has of this.
+        let lifeline = child.stdin.take();
+        Ok(Self { step, child, _lifeline: lifeline, said })
     }
 
     /// Waits for its end and shows what it said.
@@ -47,4 +60,12 @@ impl Beside {
         ensure!(status.success(), "as said above");
         Ok(())
     }
+}
+
+/// From now on this process, and all that it starts, ends when its standard input does: the one that started it is gone.
+pub(super) fn end_with_parent() {
+    thread::spawn(|| {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        killpg(getpgrp(), Signal::SIGTERM)
+    });
 }

@@ -32,7 +32,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     keep_going: bool,
 
-    /// Run the step named and say nothing but what it says: what one that runs beside another is started with
+    /// Run the step named and say nothing but what it says, until standard input ends: what one that runs beside another is
+    /// started with
     #[arg(long, hide = true)]
     bare: bool,
 }
@@ -45,6 +46,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<()> {
         .filter(|step| arguments.steps.is_empty() || arguments.steps.contains(step))
         .collect();
     if let ([step], true) = (&steps[..], arguments.bare) {
+        beside::end_with_parent();
         return step.run(workspace);
     }
     // A step that builds the workspace puts another program in its place, and then nobody knows any more where it was.
