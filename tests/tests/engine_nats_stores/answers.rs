@@ -14,7 +14,7 @@ use crate::node::{BACK, Node, device, eventually};
 const LOG: &str = "ts.site.r.devices.log";
 
 async fn over(way: &NatsWay) -> Arc<Node> {
-    let options = NatsOptions::new().timeout(Duration::from_millis(500));
+    let options = NatsOptions::new().timeout(Duration::from_secs(2));
     let nats = Nats::connect(&format!("nats://{}", way.address), options).await.unwrap();
     let node = Node::at(&nats.namespace("site"), QueueLimits::default(), NatsReplicaOptions::new());
     node.arrive("ann", "phone").await;

@@ -86,7 +86,7 @@ async fn a_loss_that_was_found_is_told_though_the_log_cannot_be_followed_yet() {
 async fn a_loss_that_another_node_found_is_told_by_one_that_was_away_meanwhile() {
     let server = engine::Nats::start().await;
     let way = NatsWay::to(server.address).await;
-    let over = NatsOptions::new().timeout(Duration::from_millis(500));
+    let over = NatsOptions::new().timeout(Duration::from_secs(2));
     let nats = Nats::connect(&format!("nats://{}", way.address), over).await.unwrap().namespace("site");
     let long = NatsReplicaOptions::new().lease(Duration::from_mins(10));
     let away = Node::at(&nats, QueueLimits::default(), long.clone());

@@ -94,7 +94,7 @@ async fn has_jetstream(jetstream: &Context) -> bool {
 }
 
 /// Why no new stream can be kept on so many servers, if that is so: what is said to a stream that is tried, in memory, and
-/// gone again. Each try has a name of its own, since a stream that another node has gone at that moment answers nobody.
+/// gone again. Each try has a name of its own, since a stream that another node deletes at that moment answers nobody.
 async fn refuses_replicas(jetstream: &Context, wanted: &Wanted) -> Option<String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let (trial, prefix) = (format!("{:x}-{:x}", now.as_secs(), rand::random::<u64>()), token(&wanted.prefix));
@@ -129,7 +129,7 @@ struct Names {
     streams: Option<Vec<String>>,
 }
 
-/// Has those gone that nodes tried and did not live to have gone.
+/// Deletes what nodes tried that died before they deleted it.
 async fn sweep(jetstream: &Context, prefix: &str, now: Duration) {
     let wanted = serde_json::json!({ "subject": format!("{prefix}.=replicas.*") });
     let Ok(Response::<Names>::Ok(names)) = jetstream.request("STREAM.NAMES", &wanted).await else { return };

@@ -1,7 +1,7 @@
 //! The two streams of a replica: the log, and the images that let it be forgotten.
 //!
 //! ```text
-//! …r.devices.log                 frames, 1 2 3 …, those before the last of the latest image purged
+//! …r.devices.log                 frames, 1 2 3 …, those before the last of the latest image forgotten
 //! …r.devices.image.ID.NUMBER     an image in parts
 //! …r.devices.image.latest        which image is whole: its place in the log, its parts, its sum
 //! ```

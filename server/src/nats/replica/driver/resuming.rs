@@ -55,18 +55,25 @@ impl<M: Machine> Driver<M> {
         Ok(feed)
     }
 
-    /// Where the log has nothing at the next place, and the latest image, which has this revision, was gone on from, all nodes are
-    /// to go on behind that hole with what was before it.
+    /// Where the log has nothing at the next place, all nodes are to go on behind that hole, with what was before it. That is
+    /// decided only by a node that began with the latest image, which has this revision.
     async fn look_for_hole(&mut self, revision: Option<u64>, extent: Extent) -> Result<(), Broken> {
         let missing = self.shared.state.lock().ledger.place + 1;
         let place = match self.streams.next_place(missing).await? {
             Some(next) if next == missing => return Ok(()),
             Some(next) => next - 1,
+            // A server that has just begun to lead may not know the end of the log yet.
+            None if self.streams.extent_to(extent.last).await?.last < extent.last => return Ok(()),
+            None if self.streams.next_place(missing).await?.is_some() => return Ok(()),
             None => extent.last,
         };
         // There may be a later image.
         self.must_load = true;
         let Some(revision) = revision else { return Ok(()) };
+        if self.streams.revision().await? != revision {
+            // There is: what is missing was forgotten because of it.
+            return Ok(());
+        }
         let image = self.shared.state.lock().ledger.image();
         tracing::error!(missing, place, "the log of what nodes share has a hole: going on behind it");
         let writing = tokio::task::spawn_blocking(move || serde_json::to_vec(&image));
