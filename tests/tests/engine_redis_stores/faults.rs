@@ -254,13 +254,13 @@ async fn very_many_that_departed_while_redis_was_away_are_away_when_it_is_back()
     for some in numbers.chunks(32) {
         join_all(some.iter().map(|number| node.arrive("ann", number))).await;
     }
+    let connected = format!("ts:departed:d:{{ts:departed:d.0/1}}:n:{}", node.id);
+    assert_eq!(engine.command(&["SCARD", &connected]).await, COUNT.to_string());
     engine.stop().await;
     until("Redis to be missed", || redis.status().away.is_some()).await;
     for number in &numbers {
         node.store.depart(device("ann", number), Timestamp::now()).await.unwrap();
     }
     engine.start_again().await;
-    let connected = format!("ts:departed:d:{{ts:departed:d.0/1}}:n:{}", node.id);
-    assert_eq!(engine.command(&["SCARD", &connected]).await, COUNT.to_string());
     within("all to be away", async { while engine.command(&["SCARD", &connected]).await != "0" {} }).await;
 }

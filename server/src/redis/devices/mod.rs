@@ -73,7 +73,8 @@ const ARRIVING: usize = 256;
 /// **Nodes.** A node holds a lease in each shard, 30 s by default, and renews it each third of that. The connections of a
 /// node that does not are ended as of the end of its lease, at the next [`expire`](DeviceStore::expire) of another: within
 /// about ten seconds of it. A node that was only cut off takes its devices back when it returns. After Redis was away for
-/// all, no connections are ended until the nodes had a lease's time to say that they are there.
+/// all, no connections are ended until the nodes had a lease's time to say that they are there, once one of them has come
+/// back: a node that begins before that ends them.
 ///
 /// **Clocks.** What is past its time, and which keys are still known, goes by the nodes' clocks, but never ahead of Redis'
 /// own: a node whose clock is ahead forgets nothing early. What one does that is behind is over early by so much: let

@@ -33,6 +33,8 @@ struct Connected {
     dialed: Dialed,
     /// Which run of the server it is.
     run: String,
+    /// The connection for commands that there was before its server was looked for.
+    asked: Option<u64>,
 }
 
 /// A server's topics; its connection ends when this is dropped.
@@ -208,6 +210,7 @@ impl Shared {
     }
 
     async fn connect(self: &Arc<Self>) -> Result<Connected, NotConnected> {
+        let asked = self.asked.borrow().live().map(|live| live.number());
         let (host, _) = self.site.find(&self.dialer).await?;
         let number = self.number.fetch_add(1, Ordering::AcqRel) + 1;
         let shared = Arc::downgrade(self);
@@ -219,16 +222,15 @@ impl Shared {
             }
         });
         let (dialed, run) = self.dialer.dial_for_pushes(&host, pushes).await?;
-        Ok(Connected { dialed, run })
+        Ok(Connected { dialed, run, asked })
     }
 
     /// Until the connection is of no use; returns why.
-    async fn serve(&self, Connected { dialed, run }: Connected) -> String {
+    async fn serve(&self, Connected { dialed, run, asked: asked_at_first }: Connected) -> String {
         let Dialed { mut connection, mut driver } = dialed;
         self.is_disturbed.store(false, Ordering::Release);
         self.book.lock().begin();
         let mut asked = self.asked.clone();
-        let asked_at_first = asked.borrow().live().map(|live| live.number());
         loop {
             if self.is_disturbed.load(Ordering::Acquire) {
                 return "the server has ended a subscription".to_owned();

@@ -13,11 +13,15 @@ local function take_one()
   if v[1] == '1' then return false end
   call('ZREM', queue, message)
   unref(message)
-  if call('HINCRBY', record, 'n', -1) <= 0 then
+  local left = call('HINCRBY', record, 'n', -1)
+  if left > 0 then
+    -- Not by a minus sign: Redis takes no -0 for a number.
+    call('HINCRBY', record, 'b', whole(0 - tonumber(v[2] or 0)))
+  elseif left == 0 or call('HEXISTS', record, 'u') == 1 then
     call('HSET', record, 'n', 0, 'b', 0)
   else
-    -- Not by a minus sign: Redis takes no -0 for a number.
-    call('HINCRBY', record, 'b', 0 - tonumber(v[2] or 0))
+    -- Redis was made to drop the record.
+    call('UNLINK', record)
   end
   return true
 end
