@@ -1,7 +1,8 @@
 //! Ports for servers that are told where to listen, and may go and come back.
 //!
 //! In: an address of this machine. Out: a port that is free there. It stays so while its server is away: the system gives
-//! others to whoever connects or asks for any, and processes of tests begin to look in different places.
+//! others to whoever connects or asks for any, and processes of tests begin to look in
+//! different places, so that two rarely want the same.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};

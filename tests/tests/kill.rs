@@ -15,7 +15,7 @@ use serde_json::json;
 use tokensocket_client::{Builder, HistoryQuery, Subscription, SubscriptionError, TokenSocket};
 use tokensocket_tests::keeper::{CHANNEL, EVENT, Keeper, Orders, Promise, user};
 use tokensocket_tests::listening::listening;
-use tokensocket_tests::ports;
+use tokensocket_tests::{ports, scale};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 type Said = (u64, u64);
 
 fn kills() -> u64 {
-    std::env::var("TOKENSOCKET_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(200)
+    scale::number("TOKENSOCKET_KILLS", 200)
 }
 
 fn device(address: SocketAddr, user: &str, name: &str) -> Builder {

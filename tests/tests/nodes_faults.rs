@@ -256,6 +256,11 @@ async fn of_servers(kind: Kind) {
 async fn of_cluster() {
     let (network, kind) = (Network::new(NODES.len()), Kind::RedisCluster);
     let can_cut = matches!(network, Network::Namespaces(_));
+    if !can_cut {
+        println!(
+            "without namespaces no node of a cluster is cut off from its engine: that fault is left out"
+        );
+    }
     let nodes = Nodes::between(network, PROGRAM, kind, lasting(), NODES.len()).await;
     let is_cut = |fault: &Fault| matches!(fault, Fault::NodeCutOffFromEngine);
     let faults: Vec<Fault> = FAULTS.into_iter().filter(|fault| can_cut || !is_cut(fault)).collect();

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokensocket_client::{HistoryQuery, SubscriptionError, TokenSocket};
 use tokensocket_tests::keeper::{CHANNEL, Keeper, Orders};
 use tokensocket_tests::node::listen;
-use tokensocket_tests::open_files;
+use tokensocket_tests::{open_files, scale};
 use tokio::time::{sleep, timeout};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_keeper");
@@ -29,8 +29,7 @@ const PATIENCE: Duration = Duration::from_mins(10);
 type Said = (u64, u64);
 
 fn subscribers() -> usize {
-    let wanted = std::env::var("TOKENSOCKET_SUBSCRIBERS").ok();
-    wanted.and_then(|wanted| wanted.parse().ok()).unwrap_or(5_000)
+    scale::number("TOKENSOCKET_SUBSCRIBERS", 5_000)
 }
 
 /// Somebody who follows the channel, and all that it heard.

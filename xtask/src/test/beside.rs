@@ -14,7 +14,7 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::getpgrp;
+use nix::unistd::{getpgrp, getpid};
 
 use crate::report;
 use crate::test::step::Step;
@@ -63,7 +63,11 @@ impl Beside {
 }
 
 /// From now on this process, and all that it starts, ends when its standard input does: the one that started it is gone.
+/// Not where it was not put into a group of its own, since then its group is that of whoever started it.
 pub(super) fn end_with_parent() {
+    if getpgrp() != getpid() {
+        return;
+    }
     thread::spawn(|| {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());
         killpg(getpgrp(), Signal::SIGTERM)
