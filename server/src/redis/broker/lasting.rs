@@ -10,7 +10,7 @@ use crate::history::History;
 const SHORTEST: u64 = 60_000;
 /// A log on which nothing was published goes after this.
 const EMPTY: u64 = 300_000;
-/// One that somebody follows has this long at least, so that it outlasts a Redis that is away. No longer: whoever follows a
+/// One that somebody follows has this long each time that it is prolonged, so that it outlasts a Redis that is away. No longer: whoever follows a
 /// name makes a log, on which perhaps nobody ever publishes.
 const FOLLOWED: u64 = 3_600_000;
 /// What Redis takes for a time to live; ten years.
@@ -28,7 +28,7 @@ pub(super) struct Lasting {
     pub(super) full: u64,
     /// Without any.
     pub(super) empty: u64,
-    /// At least so long from when it was followed.
+    /// At least so long from when it was prolonged, while somebody follows it.
     pub(super) followed: u64,
 }
 

@@ -1,16 +1,17 @@
 -- Removes what a device has: node, the command that publishes, user, id, seq, whether all before it too.
 local me, by, seq = ARGV[1], ARGV[2], tonumber(ARGV[5])
 
--- By far the most: one message, which nobody has to be told about when it was overtaken. Less of the record is read.
+-- By far the most: one message, which nobody has to be told about when it was overtaken. Less of the record is read. Gives the
+-- message where that is not so, and it is still to be removed.
 local function take_one()
   local user = call('HGET', B .. 'U', ARGV[3])
   local device = user and call('HGET', B .. 'u:' .. user, ARGV[4])
-  if not device then return true end
+  if not device then return nil end
   local queue, record = B .. 'q:' .. device, B .. 'd:' .. device
   local message = call('ZRANGEBYSCORE', queue, ARGV[5], ARGV[5])[1]
-  if not message then return true end
+  if not message then return nil end
   local v = call('HMGET', B .. 'm:' .. message, 'r', 'b')
-  if v[1] == '1' then return false end
+  if v[1] == '1' then return message end
   call('ZREM', queue, message)
   unref(message)
   local left = call('HINCRBY', record, 'n', -1)
@@ -23,10 +24,14 @@ local function take_one()
     -- Redis was made to drop the record.
     call('UNLINK', record)
   end
-  return true
+  return nil
 end
 
-if ARGV[6] ~= '1' and take_one() then return {} end
+local message = nil
+if ARGV[6] ~= '1' then
+  message = take_one()
+  if not message then return {} end
+end
 
 local d = find_device(ARGV[3], ARGV[4])
 if not d then return {} end
@@ -49,22 +54,20 @@ if ARGV[6] == '1' then
   return {}
 end
 
-local message = call('ZRANGEBYSCORE', queue, ARGV[5], ARGV[5])[1]
-if not message then return {} end
-local v = call('HMGET', B .. 'm:' .. message, 'e', 'r')
+local event = call('HGET', B .. 'm:' .. message, 'e')
 local function is_overtaken()
   local at = 0
   while true do
     local page = call('ZRANGE', queue, at, at + 49)
     for _, other in ipairs(page) do
       if other == message then return false end
-      if call('HGET', B .. 'm:' .. other, 'e') == v[1] then return true end
+      if call('HGET', B .. 'm:' .. other, 'e') == event then return true end
     end
     if #page < 50 then return false end
     at = at + 50
   end
 end
-if v[2] ~= '1' or not is_overtaken() then
+if not is_overtaken() then
   remove({ message })
   call('ZREM', queue, message)
   call('HSET', B .. 'd:' .. d.number, 'n', d.n, 'b', whole(d.b))
@@ -72,9 +75,9 @@ if v[2] ~= '1' or not is_overtaken() then
 end
 local which = {}
 for _, other in ipairs(call('ZRANGE', queue, 0, -1)) do
-  if call('HGET', B .. 'm:' .. other, 'e') == v[1] then which[#which + 1] = other end
+  if call('HGET', B .. 'm:' .. other, 'e') == event then which[#which + 1] = other end
 end
-local told = note(d, '=' .. v[1], 'order')
+local told = note(d, '=' .. event, 'order')
 remove(which)
 for _, other in ipairs(which) do call('ZREM', queue, other) end
 save_device(d)
