@@ -9,7 +9,6 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::answer::write_string;
-use crate::envelope::Envelope;
 use crate::json::slice::RawSlice;
 use crate::raw_json::RawJson;
 use crate::rpc_error::RpcError;
@@ -54,16 +53,11 @@ pub struct CallRequest<'a> {
     pub timeout: Option<Duration>,
 }
 
-impl<'a> CallRequest<'a> {
-    #[inline]
-    pub(crate) fn read(path: Cow<'a, str>, envelope: &Envelope<'a>) -> Result<Self, RpcError> {
-        let timeout = envelope
-            .timeout_ms
-            .filter(|raw| raw.as_str() != "null")
-            .map(|raw| raw.parse().map(Duration::from_millis))
-            .transpose()
-            .map_err(|_| RpcError::bad_request("timeout_ms: a whole number of milliseconds"))?;
-        Ok(Self { path, data: envelope.req.unwrap_or(RawSlice::NULL), uuid: envelope.uuid, timeout })
+/// Reads after how long a client gives up.
+pub(crate) fn timeout(raw: RawSlice<'_>) -> Result<Option<Duration>, RpcError> {
+    match raw.parse::<Option<u64>>() {
+        Ok(millis) => Ok(millis.map(Duration::from_millis)),
+        Err(_) => Err(RpcError::bad_request("timeout_ms: a whole number of milliseconds")),
     }
 }
 

@@ -81,8 +81,23 @@ impl<'a> Scanner<'a> {
         comes
     }
 
-    /// Reads an object's key and its colon.
+    /// Goes behind whitespace.
     #[inline]
+    pub(crate) fn skip_space(&mut self) {
+        self.token();
+    }
+
+    /// Goes behind `key`, a key with its quotes and its colon, if it stands here just so. One that is written in another
+    /// way is found by [`Scanner::key`].
+    #[inline]
+    pub(crate) fn take_key(&mut self, key: &'static str) -> bool {
+        let comes = self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(key.as_bytes()));
+        self.at += if comes { key.len() } else { 0 };
+        comes
+    }
+
+    /// Reads an object's key and its colon.
+    #[inline(never)]
     pub(crate) fn key(&mut self) -> Result<Cow<'a, str>, NotJson> {
         if self.token() != b'"' {
             return Err(NotJson);

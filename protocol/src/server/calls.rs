@@ -3,7 +3,7 @@
 //! In: a waiter for each call, the client's answers. Out: the waiter an answer belongs to. Keeps no
 //! time: the caller removes what it no longer waits for.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use crate::command::call::Fid;
 
@@ -11,13 +11,14 @@ use crate::command::call::Fid;
 #[derive(Debug)]
 pub struct Calls<W> {
     next: u64,
-    waiting: HashMap<Fid, W>,
+    /// By a fast hash that could be foreseen: it is we who number calls.
+    waiting: FxHashMap<Fid, W>,
 }
 
 impl<W> Calls<W> {
     /// No calls.
     pub fn new() -> Self {
-        Self { next: 1, waiting: HashMap::new() }
+        Self { next: 1, waiting: FxHashMap::default() }
     }
 
     /// How many calls wait.

@@ -205,10 +205,13 @@ impl Session {
 
 #[inline]
 fn call<'a>(rpc: Cow<'a, str>, envelope: &Envelope<'a>, answer: Answer) -> Event<'a> {
-    match CallRequest::read(rpc, envelope) {
-        Ok(call) => Event::Command(Command::Call(call, answer)),
-        Err(error) => Event::Send(answer.error(&error)),
-    }
+    let timeout = match envelope.timeout_ms.map(command::call::timeout) {
+        None => None,
+        Some(Ok(timeout)) => timeout,
+        Some(Err(error)) => return Event::Send(answer.error(&error)),
+    };
+    let data = envelope.req.unwrap_or(RawSlice::NULL);
+    Event::Command(Command::Call(CallRequest { path: rpc, data, uuid: envelope.uuid, timeout }, answer))
 }
 
 #[inline(never)]
