@@ -22,7 +22,7 @@ const PER_CALL: f64 = 2.1;
 /// The most allocations of one publication, whatever the number of its followers. `io_uring` adds one.
 const PER_PUBLICATION: f64 = 12.0;
 /// The most bytes of heap that an idle, authenticated socket keeps which follows two channels.
-const PER_IDLE_SOCKET: i64 = 1_550;
+const PER_IDLE_SOCKET: i64 = 1_380;
 
 /// The bit that says that a frame is masked, and the length that says that two bytes of it follow.
 const MASKED: u8 = 0x80;

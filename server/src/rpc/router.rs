@@ -1,12 +1,12 @@
 //! The server's actions: found by path, changed while serving.
 //!
-//! In: a call. Out: a running action, or the error of one that panicked while it was started. Does not poll
-//! it: who does guards it (`session/running.rs`).
+//! In: a call. Out: an action that was started. Neither polls it nor guards against its panics: that is done by who calls
+//! (`command/call.rs`, `session/running.rs`).
 
-use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
-use futures_util::FutureExt;
+use arc_swap::{ArcSwap, Guard};
 use tokensocket_protocol::RpcError;
 use tokensocket_protocol::action::{ActionFuture, Actions, Call, Handler, InvalidAction, StateMap};
 
@@ -16,28 +16,53 @@ use crate::socket::Socket;
 /// Actions that may change while calls run. A call that has begun goes on with the handler it found.
 pub(crate) struct Router {
     actions: ArcSwap<Actions<Socket>>,
+    /// How often they have changed.
+    changes: AtomicU64,
     routes: Option<Routes>,
-    pub(crate) state: StateMap,
+    state: StateMap,
+}
+
+/// The actions as a burst of calls finds them. To look them up is two atomic writes, which is a good part of what a
+/// call costs; so it is done for the first of a burst, and again when they have changed.
+#[derive(Default)]
+pub(crate) struct Found {
+    actions: Option<Guard<Arc<Actions<Socket>>>>,
+    /// After how many changes.
+    changes: u64,
+}
+
+/// What a call may be for.
+#[derive(Clone, Copy)]
+pub(crate) struct Table<'a> {
+    router: &'a Router,
+    actions: &'a Actions<Socket>,
+}
+
+impl<'a> Table<'a> {
+    /// Starts the action `path`; `None` when there is none. May panic, as the action may.
+    pub(crate) fn call(self, path: &str, call: &Call<'_, Socket>) -> Option<ActionFuture> {
+        let found = self.actions.call(path, call);
+        found.or_else(|| self.router.routes.as_ref().map(|routes| routes.call(path, call)))
+    }
+
+    /// The shared values that actions ask for.
+    pub(crate) fn state(self) -> &'a StateMap {
+        &self.router.state
+    }
 }
 
 impl Router {
     pub(crate) fn new(actions: Actions<Socket>, routes: Option<Routes>, state: StateMap) -> Self {
-        Self { actions: ArcSwap::from_pointee(actions), routes, state }
+        Self { actions: ArcSwap::from_pointee(actions), changes: AtomicU64::new(0), routes, state }
     }
 
-    /// Starts the action `path`; `None` when there is none.
-    ///
-    /// A panic here is the call's error and nobody else's. The future is not guarded.
-    pub(crate) fn call(&self, path: &str, call: &Call<'_, Socket>) -> Option<ActionFuture> {
-        let started = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            let found = self.actions.load().call(path, call);
-            found.or_else(|| self.routes.as_ref().map(|routes| routes.call(path, call)))
-        }));
-        match started {
-            Ok(None) => None,
-            Ok(Some(running)) => Some(running),
-            Err(_) => Some(std::future::ready(Err(panicked(path))).boxed()),
+    /// The actions as they are now. `found` is what the burst has found before.
+    pub(crate) fn table<'a>(&'a self, found: &'a mut Found) -> Table<'a> {
+        let changes = self.changes.load(Ordering::Acquire);
+        if found.changes != changes {
+            *found = Found { actions: None, changes };
         }
+        Table { router: self, actions: found.actions.get_or_insert_with(|| self.actions.load()) }
     }
 
     pub(crate) fn insert<Args: 'static>(
@@ -55,6 +80,7 @@ impl Router {
             replaced = actions.contains(path);
             Actions::clone(actions).merge(one.clone())
         });
+        self.changes.fetch_add(1, Ordering::Release);
         Ok(replaced)
     }
 
@@ -65,6 +91,7 @@ impl Router {
             removed = actions.remove(path);
             actions
         });
+        self.changes.fetch_add(1, Ordering::Release);
         removed
     }
 

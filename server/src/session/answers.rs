@@ -20,7 +20,7 @@ thread_local! {
 }
 
 /// The answers of one burst, in the socket's format.
-pub(super) struct Answers {
+pub(crate) struct Answers {
     gathering: Gathering,
     /// How much is held back before it goes out within the burst.
     most: Limits,
@@ -33,17 +33,11 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// `limits` are the outbox's.
-    pub(super) fn new(format: Format, limits: Limits) -> Self {
+    /// Takes this thread's room for the burst that begins. `limits` are the outbox's.
+    pub(super) fn begin(format: Format, limits: Limits) -> Self {
         let most = Limits { messages: limits.messages / 4, bytes: (limits.bytes / 4).min(KEPT_ROOM) };
-        Self {
-            gathering: Gathering::new(format),
-            most,
-            bytes: Vec::new(),
-            count: 0,
-            spare: Vec::new(),
-            before_publications: false,
-        }
+        let (bytes, spare) = ROOM.take();
+        Self { gathering: Gathering::new(format), most, bytes, count: 0, spare, before_publications: false }
     }
 
     /// Whether so much is held back that it must go out before the burst goes on.
@@ -51,16 +45,10 @@ impl Answers {
         self.count > 0 && (self.count >= self.most.messages || self.bytes.len() >= self.most.bytes)
     }
 
-    /// Takes this thread's room for the burst that begins.
-    pub(super) fn begin(&mut self) {
-        (self.bytes, self.spare) = ROOM.take();
-    }
-
-    /// Gives the room back, so that an idle connection keeps none.
-    pub(super) fn end(&mut self) {
-        let (bytes, spare) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.spare));
-        if bytes.capacity() + spare.capacity() <= KEPT_ROOM {
-            ROOM.set((bytes, spare));
+    /// Gives the room back, so that an idle connection keeps none. Nothing is held back any more.
+    pub(super) fn end(self) {
+        if self.bytes.capacity() + self.spare.capacity() <= KEPT_ROOM {
+            ROOM.set((self.bytes, self.spare));
         }
     }
 
@@ -77,7 +65,7 @@ impl Answers {
         }
     }
 
-    pub(super) fn push(&mut self, answer: impl Into<Framed>) {
+    pub(crate) fn push(&mut self, answer: impl Into<Framed>) {
         self.push_published(answer.into());
         self.before_publications = true;
     }

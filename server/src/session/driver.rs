@@ -22,9 +22,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokensocket_protocol::Close;
 use tokensocket_protocol::command::reconnect;
-use tokensocket_protocol::server::{Event, Session};
+use tokensocket_protocol::server::{Command, Event, Session};
 
 use super::answers::Answers;
+use super::burst::Burst;
 use super::clock::Tick;
 use super::outbox::Signal;
 use super::running::Running;
@@ -33,7 +34,7 @@ use crate::command;
 use crate::command::auth::Redeemed;
 use crate::hub;
 use crate::node::{Admission, Node};
-use crate::rpc::router::Router;
+use crate::rpc::router::{Found, Router};
 use crate::socket::Socket;
 use crate::transport::received::Received;
 use crate::transport::{Incoming, Transport};
@@ -55,14 +56,13 @@ pub(crate) struct Driver<T> {
     authenticating: Option<BoxFuture<'static, Redeemed>>,
     pub(super) serial: Serial,
     pub(super) running: Running,
-    pub(super) answers: Answers,
     opened: Tick,
     heard: Tick,
     awaits_heartbeat: bool,
     /// What the peer sends after our close cannot be understood, so its own close will not be either.
     broken: bool,
-    /// Why it ended, for the disconnect hooks.
-    close: Close,
+    /// Why it ended, for the disconnect hooks; `None` while it lives, and when it broke. Few ever have one.
+    close: Option<Box<Close>>,
     _admission: Admission,
 }
 
@@ -93,7 +93,6 @@ impl<T: Transport> Driver<T> {
         }
         let now = shared.node.clock.now();
         Self {
-            answers: Answers::new(format, shared.node.outbox_limits()),
             socket,
             transport,
             session: Session::new().framed(format.framing()),
@@ -105,7 +104,7 @@ impl<T: Transport> Driver<T> {
             heard: now,
             awaits_heartbeat: false,
             broken: false,
-            close: Close::new(1006, "The connection broke"),
+            close: None,
             shared,
             _admission: admission,
         }
@@ -125,7 +124,9 @@ impl<T: Transport> Driver<T> {
         if node.access.on_disconnect.is_empty() || !self.socket.is_authenticated() {
             return std::future::ready(()).boxed();
         }
-        let (socket, close) = (self.socket.clone(), self.close.clone());
+        let close =
+            self.close.take().map_or_else(|| Close::new(1006, "The connection broke"), |close| *close);
+        let socket = self.socket.clone();
         async move {
             let told = node.access.disconnected(socket, close);
             if tokio::time::timeout(node.config.shutdown_timeout, told).await.is_err() {
@@ -135,15 +136,15 @@ impl<T: Transport> Driver<T> {
         .boxed()
     }
 
-    fn handle_signal(&mut self, signal: Signal) {
+    fn handle_signal(&mut self, signal: Signal, burst: &mut Burst<'_, '_>) {
         match signal {
             Signal::Wake => {}
-            Signal::Close(close) => self.begin_close(close),
+            Signal::Close(close) => self.begin_close(close, burst),
             Signal::Kill => self.phase = Phase::Gone,
             Signal::Drain { within, reconnect_after } => {
                 if self.phase == Phase::Open {
                     if self.session.said_hello() {
-                        self.answers.push(reconnect::hint(reconnect_after));
+                        burst.answers.push(reconnect::hint(reconnect_after));
                     }
                     self.phase = Phase::Draining(self.shared.node.clock.after(within));
                 }
@@ -152,12 +153,17 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Closes after what was answered so far.
-    fn begin_close(&mut self, close: Close) {
+    fn begin_close(&mut self, close: Close, burst: &mut Burst<'_, '_>) {
+        burst.answers.send(&self.socket);
+        self.close_now(close);
+    }
+
+    /// Closes. Nothing is answered that has not been sent.
+    fn close_now(&mut self, close: Close) {
         if matches!(self.phase, Phase::Open | Phase::Draining(_)) {
-            self.answers.send(&self.socket);
             self.socket.outbox().push_last(self.transport.closing(&close));
             tracing::debug!(socket = %self.socket.id(), %close, "closing");
-            self.close = close;
+            self.close = Some(Box::new(close));
             self.phase = Phase::Closing(self.close_until());
             self.running = Running::default();
             self.serial = Serial::default();
@@ -166,13 +172,13 @@ impl<T: Transport> Driver<T> {
     }
 
     /// The peer closes: answers it, unless this is its answer.
-    fn peer_closes(&mut self, close: Close, answer: bytes::Bytes) {
+    fn peer_closes(&mut self, close: Close, answer: bytes::Bytes, burst: &mut Burst<'_, '_>) {
         match self.phase {
             Phase::Closing(until) => self.phase = Phase::Closed(until),
             Phase::Open | Phase::Draining(_) => {
-                self.answers.send(&self.socket);
+                burst.answers.send(&self.socket);
                 self.socket.outbox().push_last(vec![answer]);
-                self.close = close;
+                self.close = Some(Box::new(close));
                 self.phase = Phase::Closed(self.close_until());
             }
             Phase::Closed(_) | Phase::Gone => {}
@@ -183,40 +189,40 @@ impl<T: Transport> Driver<T> {
         self.shared.node.clock.after(self.shared.node.config.close_timeout)
     }
 
-    fn poll_authenticating(&mut self, cx: &mut Context<'_>) {
+    fn poll_authenticating(&mut self, burst: &mut Burst<'_, '_>) {
         let Some(authenticating) = &mut self.authenticating else { return };
-        let Poll::Ready(redeemed) = authenticating.poll_unpin(cx) else { return };
+        let Poll::Ready(redeemed) = authenticating.poll_unpin(burst.cx) else { return };
         self.authenticating = None;
         match redeemed {
             Redeemed::Welcome(text) => {
                 self.session.authenticated();
-                self.answers.push(text);
+                burst.answers.push(text);
                 if self.socket.cursor().is_some() {
                     // What is for its device comes behind that.
-                    self.answers.send(&self.socket);
+                    burst.answers.send(&self.socket);
                     self.shared.node.greet(&self.socket);
                 }
             }
             Redeemed::Refused(text, close) => {
-                self.answers.push(text);
+                burst.answers.push(text);
                 let close = self.session.refused(close);
-                self.begin_close(close);
+                self.begin_close(close, burst);
             }
         }
     }
 
-    pub(super) fn poll_running(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready((answer, outcome)) = self.running.poll_next(cx) {
-            self.answers.push(answer.outcome(&outcome));
-            self.makes_room();
+    pub(super) fn poll_running(&mut self, burst: &mut Burst<'_, '_>) {
+        while let Poll::Ready((answer, outcome)) = self.running.poll_next(burst.cx) {
+            burst.answers.push(answer.outcome(&outcome));
+            self.makes_room(burst);
         }
         loop {
             if self.serial.may_tell() {
-                self.answers.send(&self.socket);
+                burst.answers.send(&self.socket);
             }
-            let Poll::Ready(said) = self.serial.poll_next(cx) else { return };
+            let Poll::Ready(said) = self.serial.poll_next(burst.cx) else { return };
             if let Some(answer) = said {
-                self.answers.push(answer);
+                burst.answers.push(answer);
             }
         }
     }
@@ -234,27 +240,27 @@ impl<T: Transport> Driver<T> {
 
     /// Sends what was answered so far if it is much; `false` when the peer must read it before it is
     /// listened to again. A small request may have a large answer, and one read brings thousands.
-    fn makes_room(&mut self) -> bool {
-        if !self.answers.is_large() {
+    fn makes_room(&self, burst: &mut Burst<'_, '_>) -> bool {
+        if !burst.answers.is_large() {
             return true;
         }
-        self.answers.send(&self.socket);
+        burst.answers.send(&self.socket);
         !self.socket.outbox().is_half_full()
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) {
+    fn poll_read(&mut self, burst: &mut Burst<'_, '_>) {
         for _ in 0..READS {
             if !self.listens() {
                 return;
             }
-            match self.transport.poll_receive(cx) {
+            match self.transport.poll_receive(burst.cx) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(Some(received))) => {
                     if T::ANSWERS_HEARTBEATS {
                         self.heard = self.shared.node.clock.now();
                         self.awaits_heartbeat = false;
                     }
-                    self.handle_received(received, cx);
+                    self.handle_received(received, burst);
                 }
                 Poll::Ready(Ok(None) | Err(_)) => {
                     self.phase = Phase::Gone;
@@ -262,21 +268,21 @@ impl<T: Transport> Driver<T> {
                 }
             }
         }
-        cx.waker().wake_by_ref();
+        burst.cx.waker().wake_by_ref();
     }
 
-    fn handle_received(&mut self, received: Received, cx: &mut Context<'_>) {
-        let messages = self.handle_messages(received, cx);
+    fn handle_received(&mut self, received: Received, burst: &mut Burst<'_, '_>) {
+        let messages = self.handle_messages(received, burst);
         self.shared.node.traffic.received(messages);
     }
 
     /// Handles what came, and says how many messages there were.
-    fn handle_messages(&mut self, mut received: Received, cx: &mut Context<'_>) -> usize {
+    fn handle_messages(&mut self, mut received: Received, burst: &mut Burst<'_, '_>) -> usize {
         let mut messages = 0;
         if self.broken {
             received.clear();
         }
-        while self.may_decode() && self.makes_room() {
+        while self.may_decode() && self.makes_room(burst) {
             match self.transport.decode(&mut received) {
                 Ok(None) => {
                     self.transport.put_back(received, false);
@@ -285,20 +291,20 @@ impl<T: Transport> Driver<T> {
                 Ok(Some(Incoming::Message(text))) => {
                     messages += 1;
                     if !matches!(self.phase, Phase::Closing(_)) {
-                        self.handle_message(&text, cx);
+                        self.handle_message(&text, burst);
                     }
                 }
                 Ok(Some(Incoming::Alive)) => {}
                 // No transport of this wire takes any.
-                Ok(Some(Incoming::Binary(_))) => self.begin_close(Close::UNSUPPORTED),
+                Ok(Some(Incoming::Binary(_))) => self.begin_close(Close::UNSUPPORTED, burst),
                 Ok(Some(Incoming::Answer(frame))) => self.socket.hand(&frame, 1, false),
-                Ok(Some(Incoming::Closing(close, answer))) => self.peer_closes(close, answer),
+                Ok(Some(Incoming::Closing(close, answer))) => self.peer_closes(close, answer, burst),
                 Err(close) => {
                     // The next read may begin with a frame, and be the peer's close. If it is not, the rest
                     // is read all the same: to end on unread bytes would reset the connection, and the peer
                     // might never see why (RFC 6455, section 7.1.1).
                     self.broken = matches!(self.phase, Phase::Closing(_));
-                    self.begin_close(close);
+                    self.begin_close(close, burst);
                     received.clear();
                 }
             }
@@ -307,15 +313,17 @@ impl<T: Transport> Driver<T> {
         messages
     }
 
-    fn handle_message(&mut self, text: &str, cx: &mut Context<'_>) {
-        match self.session.handle_message(text, self.answers.room()) {
+    fn handle_message(&mut self, text: &str, burst: &mut Burst<'_, '_>) {
+        match self.session.handle_message(text, burst.answers.room()) {
+            // By far the most.
+            Event::Command(Command::Call(ref request, answer)) => self.handle_call(request, answer, burst),
             Event::Ignore => {}
-            Event::Send(answer) => self.answers.push(answer),
+            Event::Send(answer) => burst.answers.push(answer),
             Event::Close(answer, close) => {
                 if let Some(answer) = answer {
-                    self.answers.push(answer);
+                    burst.answers.push(answer);
                 }
-                self.begin_close(close);
+                self.begin_close(close, burst);
             }
             Event::Authenticate { token, hello, answer } => {
                 let redeeming = command::auth::run(
@@ -326,9 +334,9 @@ impl<T: Transport> Driver<T> {
                     answer,
                 );
                 self.authenticating = Some(redeeming.boxed());
-                self.poll_authenticating(cx);
+                self.poll_authenticating(burst);
             }
-            Event::Command(command) => self.handle_command(command, cx),
+            Event::Command(command) => self.handle_command(command, burst),
         }
     }
 
@@ -342,7 +350,7 @@ impl<T: Transport> Driver<T> {
             Phase::Draining(until) => {
                 let idle = self.running.is_empty() && self.serial.is_empty() && !self.socket.awaits_answers();
                 if idle || now >= until || !self.session.is_ready() {
-                    self.begin_close(Close::RESTART);
+                    self.close_now(Close::RESTART);
                     return Some(self.close_until());
                 }
                 return Some(until);
@@ -356,7 +364,7 @@ impl<T: Transport> Driver<T> {
             if now < until {
                 return Some(until);
             }
-            self.begin_close(command::auth::TIMED_OUT);
+            self.close_now(command::auth::TIMED_OUT);
             return Some(self.close_until());
         }
         let silent_until = clock.later(self.heard, heartbeat);
@@ -371,7 +379,7 @@ impl<T: Transport> Driver<T> {
                 self.heard = now;
             }
         } else if now >= dead_at {
-            self.begin_close(Close::PEER_SILENT);
+            self.close_now(Close::PEER_SILENT);
             return Some(self.close_until());
         }
         Some(dead_at)
@@ -379,18 +387,19 @@ impl<T: Transport> Driver<T> {
 
     /// Reads a burst, sends what it published, and answers it.
     fn poll_burst(&mut self, cx: &mut Context<'_>) {
-        self.answers.begin();
+        let answers = Answers::begin(self.socket.format(), self.shared.node.outbox_limits());
+        let mut burst = Burst { cx, answers, actions: Found::default() };
         hub::corked(|| {
             if let Some(signal) = self.socket.outbox().take_signal() {
-                self.handle_signal(signal);
+                self.handle_signal(signal, &mut burst);
             }
-            self.poll_authenticating(cx);
-            self.poll_read(cx);
+            self.poll_authenticating(&mut burst);
+            self.poll_read(&mut burst);
             // After reading: a call that just began has its deadline armed here.
-            self.poll_running(cx);
+            self.poll_running(&mut burst);
         });
-        self.answers.send(&self.socket);
-        self.answers.end();
+        burst.answers.send(&self.socket);
+        burst.answers.end();
     }
 
     /// Writes what waits. Ready when nothing does.

@@ -1,6 +1,7 @@
 //! One task per connection, and what waits to be written to it.
 
-mod answers;
+pub(crate) mod answers;
+mod burst;
 pub(crate) mod clock;
 mod dispatch;
 pub(crate) mod driver;

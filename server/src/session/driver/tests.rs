@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
+use std::sync::Arc;
+
 use serde_json::json;
 use tokensocket_protocol::action::Data;
 use tokensocket_protocol::{RawJson, RpcError};
@@ -101,4 +103,47 @@ async fn what_an_action_sends_to_one_socket_stands_behind_what_it_published() {
     let said = read(&mut stream, "uuid", 1).await;
     let number = |rest: &str| rest.split('"').next().and_then(|number| number.parse::<u64>().ok());
     assert!(said.split("no. ").skip(1).filter_map(number).eq(0..10), "{said}");
+}
+
+#[tokio::test]
+async fn a_call_finds_the_actions_that_one_before_it_in_the_same_read_has_changed() {
+    let change = async |server: Server, Data(is_there): Data<bool>| {
+        if is_there {
+            server
+                .insert_action("more", async || Ok::<_, RpcError>("more"))
+                .map_err(|error| error.to_string())
+        } else {
+            Ok::<_, String>(server.remove_action("more"))
+        }
+    };
+    let actions = Actions::new().action("change", change);
+    let server = Server::builder().authenticate_anyone().actions(actions).build().unwrap();
+    let mut stream = connect(&server, "/sockets/websocket", str::to_owned).await;
+    let calls = ["more", "change", "more", "change", "more"].into_iter().zip([true, true, true, false, true]);
+    let calls = calls.map(|(path, data)| json!({ "rpc": path, "req": data, "uuid": "0" }).to_string());
+    let calls: Vec<u8> = calls.flat_map(|call| frame(&call)).collect();
+    stream.write_all(&calls).await.unwrap();
+    let answers = read(&mut stream, "uuid", 5).await;
+    let answers: Vec<_> = answers.split("\"uuid\"").skip(1).collect();
+    assert!(answers[0].contains("not_found"), "{answers:?}");
+    assert!(answers[2].contains("\"resp\":\"more\""), "{answers:?}");
+    assert!(answers[4].contains("not_found"), "{answers:?}");
+}
+
+#[tokio::test]
+async fn an_idle_connection_keeps_no_action_that_was_removed() {
+    let kept = Arc::new(());
+    let keeps = Arc::clone(&kept);
+    let keep = move || {
+        let holders = Arc::strong_count(&keeps);
+        async move { Ok::<_, RpcError>(holders) }
+    };
+    let actions = Actions::new().action("keep", keep);
+    let server = Server::builder().authenticate_anyone().actions(actions).build().unwrap();
+    let mut stream = connect(&server, "/sockets/websocket", str::to_owned).await;
+    stream.write_all(&frame(&json!({ "rpc": "keep", "uuid": "0" }).to_string())).await.unwrap();
+    read(&mut stream, "uuid", 1).await;
+    // Answered, so the burst is over: the connection's task runs on this thread.
+    assert!(server.remove_action("keep"));
+    assert_eq!(Arc::strong_count(&kept), 1);
 }

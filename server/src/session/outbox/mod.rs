@@ -52,7 +52,8 @@ struct Queue {
     messages: usize,
     /// How much of it may be dropped.
     droppable: Weight,
-    signal: Option<Signal>,
+    /// Large and rare.
+    signal: Option<Box<Signal>>,
     /// The connection's task.
     writer: Option<Waker>,
     /// The task has nothing to do, so that what it must write has to wake it.
@@ -207,7 +208,7 @@ impl Outbox {
 
     /// What the connection's task was told, once.
     pub(crate) fn take_signal(&self) -> Option<Signal> {
-        self.queue.lock().signal.take()
+        self.queue.lock().signal.take().map(|signal| *signal)
     }
 
     /// Writes what waits, as far as the stream takes it; ready when nothing waits. `write` is for streams
@@ -412,7 +413,7 @@ impl Queue {
 
     fn signal(&mut self, signal: Signal) {
         if self.signal.as_ref().is_none_or(|earlier| earlier.rank() < signal.rank()) {
-            self.signal = Some(signal);
+            self.signal = Some(Box::new(signal));
         }
         self.parked = false;
         if let Some(writer) = &self.writer {

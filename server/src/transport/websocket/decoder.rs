@@ -33,6 +33,7 @@ pub(crate) enum Payload<'a> {
 
 impl<'a> Payload<'a> {
     /// Checks that it is text.
+    #[inline]
     pub(crate) fn into_text(self) -> Result<Cow<'a, str>, Close> {
         match self {
             Self::Whole(frame, header) => std::str::from_utf8(&frame[header..]).map(Cow::Borrowed).ok(),

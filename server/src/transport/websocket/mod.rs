@@ -144,12 +144,17 @@ impl<S: Stream> Transport for WebSocket<S> {
     }
 
     fn decode<'a>(&mut self, received: &'a mut Received) -> Result<Option<Incoming<'a>>, Close> {
-        let incoming = |frame| match frame {
-            Frame::Text(payload) => payload.into_text().map(Incoming::Message),
-            Frame::Binary(payload) => Ok(Incoming::Binary(payload.into_bytes())),
-            other => Ok(control(other)),
-        };
-        self.decode_frame(received)?.map(incoming).transpose()
+        // Each arm writes its result where the caller wants it: what is mapped is moved about instead.
+        match self.decode_frame(received) {
+            Ok(Some(Frame::Text(payload))) => match payload.into_text() {
+                Ok(text) => Ok(Some(Incoming::Message(text))),
+                Err(close) => Err(close),
+            },
+            Ok(Some(Frame::Binary(payload))) => Ok(Some(Incoming::Binary(payload.into_bytes()))),
+            Ok(Some(other)) => Ok(Some(control(other))),
+            Ok(None) => Ok(None),
+            Err(close) => Err(close),
+        }
     }
 
     fn put_back(&mut self, received: Received, whole: bool) {
