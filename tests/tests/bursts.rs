@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use hyper::Method;
 use serde_json::json;
-use tokensocket_server::{Actions, RpcError, Socket};
+use tokensocket_server::{Actions, Channel, ChannelOptions, History, RpcError, Socket};
 use tokensocket_tests::http;
 use tokensocket_tests::limit::within;
 use tokensocket_tests::node::{Node, builder};
@@ -53,6 +53,64 @@ async fn a_peer_that_reads_gets_every_large_answer_to_a_burst_of_small_calls() {
         }
     });
     tokio::join!(write, read);
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_gets_every_page_of_history_that_waited_for_a_slow_command() {
+    const PAGES: usize = 300;
+    let go = Arc::new(Notify::new());
+    let (asked, told) = (Arc::clone(&go), Arc::clone(&go));
+    let hook = move |_: Socket, channel: Channel| {
+        let asked = Arc::clone(&asked);
+        async move {
+            if channel.as_str() == "slow" {
+                asked.notified().await;
+            }
+            Ok(())
+        }
+    };
+    let through = move || {
+        told.notify_one();
+        async { Ok::<_, RpcError>(()) }
+    };
+    let history = History::new(8, Duration::from_hours(1));
+    let options = ChannelOptions::new().history(history.bytes(64 << 10));
+    let builder = builder().on_subscribe(hook).channels("kept", options).outbox(16_384, 256 << 10);
+    let node = Node::start(builder.actions(Actions::new().action("through", through))).await;
+    for _ in 0..8 {
+        node.server.publish("kept", "x".repeat(4096)).await.unwrap();
+    }
+    let mut client = Client::hello(&node).await;
+    client.subscribe("kept").await;
+    let page = json!({ "rpc": "_history", "req": { "channel": "kept" }, "uuid": "page" });
+    let slow = json!({ "rpc": "_subscribe", "req": { "channel": "slow" }, "uuid": "slow" });
+    let through = json!({ "rpc": "through", "uuid": "through" });
+    let all = std::iter::once(slow).chain(std::iter::repeat_n(page, PAGES)).chain([through]);
+    for request in all {
+        client.socket.feed(Message::text(request.to_string())).await.unwrap();
+    }
+    client.socket.flush().await.unwrap();
+    client.answer("through").await;
+    client.find("the subscription", |message| message["data"]["channel"] == "slow").await;
+    for _ in 0..PAGES {
+        let page = client.answer("page").await;
+        assert_eq!(page["resp"]["publications"].as_array().unwrap().len(), 8, "{page}");
+    }
+    client.expect_alive().await;
+}
+
+#[tokio::test]
+async fn what_was_published_before_a_close_is_sent() {
+    let node = Node::start(builder()).await;
+    let mut client = Client::ready(&node, Framing::Raw).await;
+    client.subscribe("c").await;
+    let publish = json!({ "rpc": "_publish", "req": { "channel": "c", "data": 1 }, "uuid": "p" });
+    client.socket.feed(Message::text(publish.to_string())).await.unwrap();
+    client.socket.feed(Message::binary("x")).await.unwrap();
+    client.socket.flush().await.unwrap();
+    client.expect(json!({ "channel": "c", "message": 1 })).await;
+    assert_eq!(client.answer("p").await["resp"], "success");
+    assert_eq!(client.closed().await.0, 1003);
 }
 
 #[tokio::test]

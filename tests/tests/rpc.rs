@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::SinkExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokensocket_server::{
@@ -16,6 +17,7 @@ use tokensocket_tests::limit::{until, within};
 use tokensocket_tests::node::{Node, builder};
 use tokensocket_tests::wire::{Client, Framing};
 use tokio::sync::Notify;
+use tokio_tungstenite::tungstenite::Message;
 use warp::Filter;
 
 #[derive(Deserialize)]
@@ -325,7 +327,61 @@ async fn a_panic_answers_internal_and_hurts_nobody_else() {
     other.expect_alive().await;
 }
 
+/// Panics when it is dropped, unless something panics already.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "dropped");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_while_a_call_is_dropped_hurts_nobody_else() {
+    let gate = Gate::default();
+    let hang = async || {
+        let _bomb = Bomb;
+        std::future::pending::<Result<(), RpcError>>().await
+    };
+    let node = start(gate.actions().action("hang", hang)).await;
+    let mut client = Client::ready(&node, Framing::Raw).await;
+    let running = client.start("gate", json!(null)).await;
+    within("the action", gate.began.notified()).await;
+    let cancelled = client.start("hang", json!(null)).await;
+    let cancel = client.start("_cancel", json!({ "uuid": cancelled })).await;
+    assert_eq!(client.answer(&cancelled).await["code"], "cancelled");
+    assert_eq!(client.answer(&cancel).await["resp"], "success");
+    client.send(json!({ "rpc": "hang", "uuid": "late", "timeout_ms": 1 })).await;
+    assert_eq!(client.answer("late").await["code"], "timeout");
+    gate.go.notify_one();
+    assert_eq!(client.answer(&running).await["resp"], "through");
+    client.expect_alive().await;
+}
+
 // Changes while running.
+
+#[tokio::test]
+async fn what_a_removed_action_does_when_it_is_dropped_hurts_nobody() {
+    let remove = async |server: Server| Ok::<_, RpcError>(server.remove_action("bad"));
+    let node = start(echo().action("remove", remove)).await;
+    let bomb = Arc::new(Bomb);
+    let bad = move || {
+        let _kept = &bomb;
+        async { Ok::<_, RpcError>(()) }
+    };
+    node.server.insert_action("bad", bad).unwrap();
+    let mut client = Client::ready(&node, Framing::Raw).await;
+    // In one read, so that the connection holds the action when it is removed.
+    for rpc in ["bad", "remove", "echo"] {
+        let call = json!({ "rpc": rpc, "req": 1, "uuid": rpc }).to_string();
+        client.socket.feed(Message::text(call)).await.unwrap();
+    }
+    client.socket.flush().await.unwrap();
+    assert_eq!(client.answer("bad").await["resp"], json!(null));
+    assert_eq!(client.answer("remove").await["resp"], true);
+    assert_eq!(client.answer("echo").await["resp"], 1);
+    client.expect_alive().await;
+}
 
 #[tokio::test]
 async fn actions_come_change_and_go_while_running() {

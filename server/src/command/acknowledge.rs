@@ -8,7 +8,8 @@ use tokensocket_protocol::message::Acknowledge;
 use tokensocket_protocol::{Answer, ErrorCode, Framed, RawJson, RpcError};
 
 use crate::node::Node;
-use crate::session::running::{Running, guard};
+use crate::session::guarded::{self, Guarded};
+use crate::session::running::Running;
 use crate::socket::Socket;
 use crate::store::StoreError;
 
@@ -26,9 +27,9 @@ pub(crate) fn start(
         return Some(answer.error(&RpcError::bad_request("nothing is delivered on this connection")));
     };
     let Some(acknowledging) = node.acknowledge(cursor, what) else { return Some(answer.success()) };
-    let mut acknowledging = guard(acknowledging.map(outcome).boxed());
+    let mut acknowledging = Guarded::new(acknowledging.map(outcome).boxed());
     match acknowledging.poll_unpin(cx) {
-        Poll::Ready(finished) => Some(answer.outcome(&crate::session::running::outcome(NAME, finished))),
+        Poll::Ready(finished) => Some(answer.outcome(&guarded::outcome(NAME, finished))),
         Poll::Pending => {
             running.push(NAME.to_owned(), None, None, answer, acknowledging);
             None

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use crate::rpc::router::{Table, panicked};
 use crate::session::answers::Answers;
-use crate::session::running::{Running, guard};
+use crate::session::guarded::Guarded;
+use crate::session::running::Running;
 use crate::socket::Socket;
 
 /// The longest deadline that is kept: a caller that waits longer waits as long as it likes.
@@ -44,8 +45,12 @@ pub(crate) fn start(
         if let Some(action) = &mut action {
             outcome = action.as_mut().poll(cx);
         }
+        if outcome.is_ready() {
+            action = None;
+        }
     }));
     if started.is_err() {
+        drop(action.map(Guarded::new));
         answers.push(answer.error(&panicked(&request.path)));
         return;
     }
@@ -53,7 +58,7 @@ pub(crate) fn start(
         (Poll::Ready(outcome), _) => answers.push(answer.outcome(outcome)),
         (Poll::Pending, Some(action)) => {
             let uuid = request.uuid.map(|uuid| uuid.as_str().into());
-            running.push(request.path.to_string(), uuid, deadline, answer, guard(action));
+            running.push(request.path.to_string(), uuid, deadline, answer, Guarded::new(action));
         }
         (Poll::Pending, None) => answers.push(answer.error(&RpcError::not_found())),
     }

@@ -8,7 +8,7 @@
 //! a wire format. Never waits: a slow reader is its outbox's affair.
 
 pub(crate) mod audience;
-pub(crate) mod cork;
+mod cork;
 mod entry;
 mod hole;
 mod join;
@@ -41,7 +41,7 @@ use entry::{Entry, Taken};
 use hole::Room;
 use wild::Wild;
 
-pub(crate) use cork::corked;
+pub(crate) use cork::{corked, flush_published};
 pub(crate) use join::Confirm;
 pub(crate) use joining::{Joining, Read};
 

@@ -3,6 +3,7 @@
 //! In: a call. Out: an action that was started. Neither polls it nor guards against its panics: that is done by who calls
 //! (`command/call.rs`, `session/running.rs`).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,6 +30,17 @@ pub(crate) struct Found {
     actions: Option<Guard<Arc<Actions<Socket>>>>,
     /// After how many changes.
     changes: u64,
+}
+
+impl Drop for Found {
+    /// It may be the last who holds an action that was removed. What that action captured is the application's, and a
+    /// panic in it must not end a connection that has nothing to do with it.
+    fn drop(&mut self) {
+        let actions = self.actions.take();
+        if catch_unwind(AssertUnwindSafe(|| drop(actions))).is_err() {
+            tracing::error!("an action that was removed panicked when it was dropped");
+        }
+    }
 }
 
 /// What a call may be for.

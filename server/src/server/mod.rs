@@ -151,7 +151,8 @@ impl Server {
     }
 
     /// Adds or replaces an action while running; `true` when there was one of this path. Calls that run
-    /// go on with the handler they began with.
+    /// go on with the handler they began with. One that is replaced is dropped when nobody holds it any more, perhaps
+    /// by a connection that is in the middle of a burst of calls.
     pub fn insert_action<Args: 'static>(
         &self,
         path: &str,
@@ -160,7 +161,8 @@ impl Server {
         self.http.shared.router.insert(path, handler)
     }
 
-    /// Removes an action, and all actions under it, while running; `true` when there was any.
+    /// Removes an action, and all actions under it, while running; `true` when there was any. It is dropped when
+    /// nobody holds it any more, as with [`insert_action`](Self::insert_action).
     pub fn remove_action(&self, path: &str) -> bool {
         self.http.shared.router.remove(path)
     }

@@ -45,6 +45,11 @@ impl Answers {
         self.count > 0 && (self.count >= self.most.messages || self.bytes.len() >= self.most.bytes)
     }
 
+    /// How many bytes are held back.
+    pub(super) fn held_back(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Gives the room back, so that an idle connection keeps none. Nothing is held back any more.
     pub(super) fn end(self) {
         if self.bytes.capacity() + self.spare.capacity() <= KEPT_ROOM {

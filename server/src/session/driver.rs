@@ -152,9 +152,9 @@ impl<T: Transport> Driver<T> {
         }
     }
 
-    /// Closes after what was answered so far.
+    /// Closes after what was published and answered so far.
     fn begin_close(&mut self, close: Close, burst: &mut Burst<'_, '_>) {
-        burst.answers.send(&self.socket);
+        self.send_all(burst);
         self.close_now(close);
     }
 
@@ -176,7 +176,7 @@ impl<T: Transport> Driver<T> {
         match self.phase {
             Phase::Closing(until) => self.phase = Phase::Closed(until),
             Phase::Open | Phase::Draining(_) => {
-                burst.answers.send(&self.socket);
+                self.send_all(burst);
                 self.socket.outbox().push_last(vec![answer]);
                 self.close = Some(Box::new(close));
                 self.phase = Phase::Closed(self.close_until());
@@ -216,7 +216,11 @@ impl<T: Transport> Driver<T> {
             burst.answers.push(answer.outcome(&outcome));
             self.makes_room(burst);
         }
-        loop {
+        // Those that wait begin one after the other, so they can wait, too, for a peer that does not read.
+        while !self.serial.is_empty()
+            && self.makes_room(burst)
+            && self.socket.outbox().has_room(burst.answers.held_back())
+        {
             if self.serial.may_tell() {
                 burst.answers.send(&self.socket);
             }
@@ -245,7 +249,13 @@ impl<T: Transport> Driver<T> {
             return true;
         }
         burst.answers.send(&self.socket);
-        !self.socket.outbox().is_half_full()
+        self.socket.outbox().has_room(0)
+    }
+
+    /// Sends what was published and answered so far, before nothing more goes out.
+    fn send_all(&self, burst: &mut Burst<'_, '_>) {
+        hub::flush_published();
+        burst.answers.send(&self.socket);
     }
 
     fn poll_read(&mut self, burst: &mut Burst<'_, '_>) {
@@ -385,7 +395,8 @@ impl<T: Transport> Driver<T> {
         Some(dead_at)
     }
 
-    /// Reads a burst, sends what it published, and answers it.
+    /// Reads a burst, sends what it published, and answers it. What must stand before something else goes out
+    /// earlier: much at once, what comes before a publication or a close.
     fn poll_burst(&mut self, cx: &mut Context<'_>) {
         let answers = Answers::begin(self.socket.format(), self.shared.node.outbox_limits());
         let mut burst = Burst { cx, answers, actions: Found::default() };

@@ -3,23 +3,18 @@
 //! In: actions that did not answer at once. Out: their answers, in the order they become ready. Dropping
 //! this cancels them all.
 
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use futures_util::future::{AbortHandle, Abortable, BoxFuture, CatchUnwind};
+use futures_util::future::{AbortHandle, Abortable, BoxFuture};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, Stream};
-use tokensocket_protocol::action::ActionFuture;
 use tokensocket_protocol::{Answer, ErrorCode, RawJson, RpcError};
 use tokio::time::Instant;
 
-use crate::rpc::router::panicked;
+use super::guarded::{Guarded, outcome};
 
 type Finished = (u64, Answer, Result<RawJson, RpcError>);
-
-/// An action whose panic is caught.
-pub(crate) type Guarded = CatchUnwind<AssertUnwindSafe<ActionFuture>>;
 
 /// Running calls. Empty, it allocates nothing.
 #[derive(Default)]
@@ -31,19 +26,6 @@ struct Calls {
     /// The calls that can be cancelled, by the JSON text of their uuid. A client may use one twice.
     handles: Vec<(Box<str>, u64, AbortHandle)>,
     begun: u64,
-}
-
-/// Guards an action, so that its panic ends nothing but itself.
-pub(crate) fn guard(action: ActionFuture) -> Guarded {
-    AssertUnwindSafe(action).catch_unwind()
-}
-
-/// What a guarded action answered.
-pub(crate) fn outcome(
-    path: &str,
-    finished: std::thread::Result<Result<RawJson, RpcError>>,
-) -> Result<RawJson, RpcError> {
-    finished.unwrap_or_else(|_| Err(panicked(path)))
 }
 
 impl Running {

@@ -31,7 +31,7 @@ use crate::delivery::live::Cursor;
 use crate::error::{CallError, PublishError, SubscribeError};
 use crate::format::Format;
 use crate::format::dialect::{Dialect, Said};
-use crate::hub::cork;
+use crate::hub;
 use crate::identity::Identity;
 use crate::metrics::Traffic;
 use crate::node_id::NodeId;
@@ -248,7 +248,7 @@ impl Socket {
     /// unless the code says otherwise; see [`Close::reconnect`].
     pub fn disconnect_with(&self, close: Close) {
         // What this burst has published before is sent before.
-        cork::flush_published();
+        hub::flush_published();
         self.0.outbox.close(close);
     }
 
@@ -293,7 +293,7 @@ impl Socket {
 
     /// Sends a message that is for it alone.
     pub(crate) fn post(&self, frame: &Bytes) {
-        cork::flush_published();
+        hub::flush_published();
         self.deliver(frame, 1, false);
     }
 

@@ -259,6 +259,15 @@ impl Outbox {
             || queue.messages - queue.droppable.messages > self.limits.messages / 2
     }
 
+    /// Whether the task may answer more beside so many bytes that it holds back. Together they are not more than
+    /// half of what may wait, so that the largest answer, a page of history, has its place behind them.
+    pub(crate) fn has_room(&self, held_back: usize) -> bool {
+        let queue = self.queue.lock();
+        queue.door != Door::Shut
+            && queue.bytes - queue.droppable.bytes + held_back <= self.limits.bytes / 2
+            && queue.messages - queue.droppable.messages <= self.limits.messages / 2
+    }
+
     /// What waits to be written.
     pub(crate) fn waiting(&self) -> Waiting {
         let queue = self.queue.lock();
