@@ -6,14 +6,13 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use serde::de::DeserializeOwned;
 use tokensocket_protocol::{Channel, Close, Pattern, RawJson, RpcError};
 
+use crate::guarded::{Guarded, caught};
 use crate::identity::Identity;
 use crate::socket::Socket;
 
@@ -129,7 +128,7 @@ impl Access {
     /// Asks the authenticator.
     pub(crate) async fn authenticate(&self, request: TokenRequest) -> Result<Identity, AuthenticateError> {
         let Some(authenticator) = &self.authenticator else { return Err(AuthenticateError::Forbidden) };
-        let asked = AssertUnwindSafe(async { authenticator(request).await }).catch_unwind().await;
+        let asked = Guarded::begin(|| authenticator(request)).await;
         asked.unwrap_or_else(|_| {
             tracing::error!("the authenticator panicked");
             Err(AuthenticateError::Failed("Internal error".to_owned()))
@@ -139,7 +138,7 @@ impl Access {
     /// Asks every hook of one kind, in the order they were added.
     pub(crate) async fn allow<A: Clone>(hooks: &[Hook<A>], asked: A) -> Result<(), RpcError> {
         for hook in hooks {
-            let answer = AssertUnwindSafe(async { hook(asked.clone()).await }).catch_unwind().await;
+            let answer = Guarded::begin(|| hook(asked.clone())).await;
             answer.unwrap_or_else(|_| {
                 tracing::error!("a hook panicked");
                 Err(RpcError::text("Internal error"))
@@ -151,8 +150,8 @@ impl Access {
     /// Tells every disconnect hook.
     pub(crate) async fn disconnected(&self, socket: Socket, close: Close) {
         for hook in &self.on_disconnect {
-            let told = AssertUnwindSafe(async { hook(socket.clone(), close.clone()).await });
-            if told.catch_unwind().await.is_err() {
+            let told = Guarded::begin(|| hook(socket.clone(), close.clone()));
+            if told.await.is_err() {
                 tracing::error!("a disconnect hook panicked");
             }
         }
@@ -161,7 +160,7 @@ impl Access {
     /// Whether a channel's oldest publications may be dropped.
     pub(crate) fn drops_oldest(&self, channel: &Channel) -> bool {
         let Some(allowed) = &self.drops_oldest else { return false };
-        std::panic::catch_unwind(AssertUnwindSafe(|| allowed(channel))).unwrap_or_else(|_| {
+        caught(|| allowed(channel)).unwrap_or_else(|_| {
             tracing::error!(%channel, "what names the channels that may drop panicked");
             false
         })
@@ -170,7 +169,7 @@ impl Access {
     /// Asks the filter, if there is one.
     pub(crate) fn filtered(&self, socket: &Socket, channel: &Channel, message: &RawJson) -> Filtered {
         let Some(filter) = &self.filter else { return Filtered::Keep };
-        std::panic::catch_unwind(AssertUnwindSafe(|| filter(socket, channel, message))).unwrap_or_else(|_| {
+        caught(|| filter(socket, channel, message)).unwrap_or_else(|_| {
             tracing::error!(%channel, "the filter panicked");
             Filtered::Drop
         })

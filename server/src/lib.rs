@@ -62,6 +62,7 @@ mod error;
 #[cfg(feature = "events")]
 pub mod events;
 mod format;
+mod guarded;
 mod history;
 mod http;
 mod hub;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use hyper::Method;
 use serde_json::json;
-use tokensocket_server::{Actions, Channel, ChannelOptions, History, RpcError, Socket};
+use tokensocket_server::{Actions, Channel, ChannelOptions, History, RpcError, ServerBuilder, Socket};
 use tokensocket_tests::http;
 use tokensocket_tests::limit::within;
 use tokensocket_tests::node::{Node, builder};
@@ -97,6 +97,100 @@ async fn a_peer_that_reads_gets_every_page_of_history_that_waited_for_a_slow_com
         assert_eq!(page["resp"]["publications"].as_array().unwrap().len(), 8, "{page}");
     }
     client.expect_alive().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_gets_every_large_answer_to_calls_that_waited_for_one_thing() {
+    const CALLS: usize = 300;
+    let go = Arc::new(Notify::new());
+    let (waits, told) = (Arc::clone(&go), Arc::clone(&go));
+    let big = move || {
+        let waits = Arc::clone(&waits);
+        async move {
+            waits.notified().await;
+            Ok::<_, RpcError>("x".repeat(32 * 1024))
+        }
+    };
+    let through = move || {
+        told.notify_waiters();
+        async { Ok::<_, RpcError>(()) }
+    };
+    let actions = Actions::new().action("big", big).action("through", through);
+    let node = Node::start(builder().actions(actions).outbox(16_384, 256 << 10)).await;
+    let mut client = Client::ready(&node, Framing::Raw).await;
+    for rpc in std::iter::repeat_n("big", CALLS).chain(["through"]) {
+        client.socket.feed(Message::text(json!({ "rpc": rpc, "uuid": rpc }).to_string())).await.unwrap();
+    }
+    client.socket.flush().await.unwrap();
+    client.answer("through").await;
+    for _ in 0..CALLS {
+        client.answer("big").await;
+    }
+    client.expect_alive().await;
+}
+
+/// A hook for subscriptions, of which that to "slow" waits until it is let through, and then says so.
+fn slow_hook(builder: ServerBuilder) -> (ServerBuilder, Arc<Notify>, Arc<Notify>) {
+    let (go, done) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (waits, says) = (Arc::clone(&go), Arc::clone(&done));
+    let hook = move |_: Socket, _: Channel| {
+        let (waits, says) = (Arc::clone(&waits), Arc::clone(&says));
+        async move {
+            waits.notified().await;
+            says.notify_one();
+            Ok(())
+        }
+    };
+    (builder.on_subscribe(hook), go, done)
+}
+
+#[tokio::test]
+async fn a_hook_goes_on_while_its_peer_does_not_read() {
+    let big = async || Ok::<_, RpcError>("x".repeat(32 * 1024));
+    let builder = builder().actions(Actions::new().action("big", big)).outbox(16_384, 256 << 10);
+    let (builder, go, done) = slow_hook(builder);
+    let node = Node::start(builder).await;
+    let mut client = Client::ready(&node, Framing::Raw).await;
+    client.start("_subscribe", json!({ "channel": "slow" })).await;
+    let socket = node.server.sockets().pop().unwrap();
+    while socket.waiting().bytes <= 128 << 10 {
+        client.start("big", json!(null)).await;
+    }
+    go.notify_one();
+    within("the hook", done.notified()).await;
+}
+
+#[tokio::test]
+async fn a_subscription_is_done_while_its_peer_calls_more_and_more() {
+    const CALLS: usize = 4000;
+    let big = async || Ok::<_, RpcError>("x".repeat(16 * 1024));
+    let builder = builder().actions(Actions::new().action("big", big)).outbox(16_384, 256 << 10);
+    let (builder, go, _) = slow_hook(builder);
+    let node = Node::start(builder).await;
+    let mut client = Client::ready(&node, Framing::Raw).await;
+    client.start("_subscribe", json!({ "channel": "slow" })).await;
+    let (mut sink, mut stream) = client.socket.split();
+    let call = json!({ "rpc": "big", "uuid": "big" }).to_string();
+    let write = async {
+        for _ in 0..CALLS {
+            sink.send(Message::text(call.as_str())).await.unwrap();
+        }
+    };
+    let read = within("all answers", async {
+        let mut told_after = None;
+        for n in 0..=CALLS {
+            let text = stream.next().await.unwrap().unwrap().into_text().unwrap();
+            if n == 10 {
+                go.notify_one();
+            }
+            if text.contains("\"internal\":true") {
+                told_after = Some(n);
+            }
+        }
+        told_after.unwrap()
+    });
+    let ((), told_after) = tokio::join!(write, read);
+    assert!(told_after < CALLS / 2, "after {told_after} answers");
 }
 
 #[tokio::test]

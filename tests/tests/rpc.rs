@@ -358,6 +358,30 @@ async fn a_panic_while_a_call_is_dropped_hurts_nobody_else() {
     client.expect_alive().await;
 }
 
+#[tokio::test]
+async fn a_panic_while_a_hook_is_dropped_keeps_no_other_from_being_told() {
+    let (began, ended) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (begins, ends) = (Arc::clone(&began), Arc::clone(&ended));
+    let hang = move |_, _| {
+        let begins = Arc::clone(&begins);
+        async move {
+            let _bomb = Bomb;
+            begins.notify_one();
+            std::future::pending().await
+        }
+    };
+    let builder = builder().on_subscribe(hang).on_disconnect(move |_, _| {
+        ends.notify_one();
+        async {}
+    });
+    let node = Node::start(builder).await;
+    let mut client = Client::ready(&node, Framing::Raw).await;
+    client.start("_subscribe", json!({ "channel": "c" })).await;
+    within("the hook", began.notified()).await;
+    drop(client);
+    within("the disconnect", ended.notified()).await;
+}
+
 // Changes while running.
 
 #[tokio::test]

@@ -305,7 +305,7 @@ impl ServerBuilder {
     }
 
     /// How many calls of one socket may be in flight, in each direction. One more is answered
-    /// `overloaded`. Default 1,024.
+    /// `overloaded`. A call whose answer waits for a peer that does not read is in flight, too. Default 1,024.
     pub fn max_calls_per_socket(mut self, calls: usize) -> Self {
         self.config.max_calls_per_socket = calls;
         self

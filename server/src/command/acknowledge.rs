@@ -7,8 +7,9 @@ use futures_util::FutureExt;
 use tokensocket_protocol::message::Acknowledge;
 use tokensocket_protocol::{Answer, ErrorCode, Framed, RawJson, RpcError};
 
+use crate::guarded::Guarded;
 use crate::node::Node;
-use crate::session::guarded::{self, Guarded};
+use crate::rpc::router::panicked;
 use crate::session::running::Running;
 use crate::socket::Socket;
 use crate::store::StoreError;
@@ -29,7 +30,7 @@ pub(crate) fn start(
     let Some(acknowledging) = node.acknowledge(cursor, what) else { return Some(answer.success()) };
     let mut acknowledging = Guarded::new(acknowledging.map(outcome).boxed());
     match acknowledging.poll_unpin(cx) {
-        Poll::Ready(finished) => Some(answer.outcome(&guarded::outcome(NAME, finished))),
+        Poll::Ready(finished) => Some(answer.outcome(&finished.unwrap_or_else(|_| Err(panicked(NAME))))),
         Poll::Pending => {
             running.push(NAME.to_owned(), None, None, answer, acknowledging);
             None

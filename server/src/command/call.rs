@@ -1,6 +1,5 @@
 //! A call of an action: find it, start it, answer at once or keep it running.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,9 +8,9 @@ use tokensocket_protocol::command::call::CallRequest;
 use tokensocket_protocol::{Answer, RpcError};
 use tokio::time::Instant;
 
+use crate::guarded::{Guarded, caught};
 use crate::rpc::router::{Table, panicked};
 use crate::session::answers::Answers;
-use crate::session::guarded::Guarded;
 use crate::session::running::Running;
 use crate::socket::Socket;
 
@@ -40,17 +39,14 @@ pub(crate) fn start(
     };
     let (mut action, mut outcome) = (None, Poll::Pending);
     // A panic is this call's error and nobody else's.
-    let started = catch_unwind(AssertUnwindSafe(|| {
+    let started = caught(|| {
         action = actions.call(&request.path, &call);
         if let Some(action) = &mut action {
             outcome = action.as_mut().poll(cx);
         }
-        if outcome.is_ready() {
-            action = None;
-        }
-    }));
+    });
+    let action = action.map(Guarded::new);
     if started.is_err() {
-        drop(action.map(Guarded::new));
         answers.push(answer.error(&panicked(&request.path)));
         return;
     }
@@ -58,7 +54,7 @@ pub(crate) fn start(
         (Poll::Ready(outcome), _) => answers.push(answer.outcome(outcome)),
         (Poll::Pending, Some(action)) => {
             let uuid = request.uuid.map(|uuid| uuid.as_str().into());
-            running.push(request.path.to_string(), uuid, deadline, answer, Guarded::new(action));
+            running.push(request.path.to_string(), uuid, deadline, answer, action);
         }
         (Poll::Pending, None) => answers.push(answer.error(&RpcError::not_found())),
     }

@@ -3,7 +3,6 @@
 //! In: a request for a WebSocket, a message. Out: an identity or a refusal; what answers the message, if anything
 //! does.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -16,6 +15,7 @@ use super::message::{DataRequest, EventMessage};
 use super::options::{EventMode, EventOptions, Source};
 use super::socket::EventSocket;
 use crate::access::{AuthenticateError, TokenRequest};
+use crate::guarded::Guarded;
 use crate::identity::Identity;
 use crate::node::Node;
 use crate::socket::Socket;
@@ -91,7 +91,7 @@ impl Endpoint {
         let identity = match (&self.options.authenticator, token) {
             (_, None) if self.options.is_open => Identity::anonymous(),
             (Some(authenticator), _) => {
-                let asked = AssertUnwindSafe(async { authenticator(request).await }).catch_unwind().await;
+                let asked = Guarded::begin(|| authenticator(request)).await;
                 let asked = asked.unwrap_or_else(|_| {
                     tracing::error!("the authenticator of an endpoint for events panicked");
                     Err(AuthenticateError::Failed("Internal error".to_owned()))
@@ -120,9 +120,8 @@ impl Endpoint {
             (EventMode::Both, None) | (EventMode::Passthrough, _) => {
                 let handler = Arc::clone(self.options.handler.as_ref()?);
                 let message = EventMessage::new(event);
-                let run = AssertUnwindSafe(async move { handler(message, socket).await });
-                let guarded = async {
-                    if run.catch_unwind().await.is_err() {
+                let guarded = async move {
+                    if Guarded::begin(|| handler(message, socket)).await.is_err() {
                         tracing::error!("the handler of an event panicked");
                     }
                 };
@@ -145,7 +144,7 @@ impl Endpoint {
         let (source, limit) = (Arc::clone(source), self.options.data_timeout);
         async move {
             let socket = request.socket().clone();
-            let asked = AssertUnwindSafe(async { source(request).await }).catch_unwind();
+            let asked = Guarded::begin(|| source(request));
             let given = match tokio::time::timeout(limit, asked).await {
                 Ok(Ok(given)) => given,
                 Ok(Err(_)) => Err(RpcError::text("it panicked")),

@@ -187,7 +187,9 @@ impl Entry {
     /// Ends the channel if nobody follows it by name, and nothing of it is under way.
     pub(super) fn end_if_idle(&self) {
         let Some(membership) = self.membership.try_lock() else { return };
-        if membership.followers == 0 && self.first.close_if_idle() {
+        // Who gets the next publication from another entry must have got all from this one.
+        let beside = self.more.get().map_or(&[][..], |more| more);
+        if membership.followers == 0 && self.first.close_if_idle(beside) {
             self.gone.store(true, Ordering::Release);
         }
     }

@@ -7,6 +7,7 @@
 //! do not wait for each other, and every follower sees the same order. Only where much is pending do they wait:
 //! whoever publishes faster than the followers can be served pays for it.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
@@ -138,13 +139,19 @@ impl Part {
         contains
     }
 
-    /// Takes nothing more, if nothing is pending and nobody is being served; `false` otherwise.
-    pub(super) fn close_if_idle(&self) -> bool {
-        // In this order: whoever finds the followers held here has appended before, and was served, or has yet to.
+    /// Takes nothing more, if nothing is pending and nobody is being served, here and in the parts beside it; `false`
+    /// otherwise. Nothing is appended to those meanwhile: that is done while this one's pending are held.
+    pub(super) fn close_if_idle(&self, beside: &[Arc<Self>]) -> bool {
         let mut pending = self.pending.lock();
-        let is_idle = pending.messages == 0 && self.followers.try_lock().is_some();
+        let is_idle = self.is_idle(&pending) && beside.iter().all(|part| part.is_idle(&part.pending.lock()));
         pending.closed |= is_idle;
         is_idle
+    }
+
+    /// What is pending is looked at first, and held: whoever finds the followers held here has appended before, and was
+    /// served, or has yet to.
+    fn is_idle(&self, pending: &Pending) -> bool {
+        pending.messages == 0 && self.followers.try_lock().is_some()
     }
 
     /// Takes nothing more.

@@ -9,6 +9,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
+use super::cork::Corked;
 use super::{Hub, corked};
 use crate::access::Access;
 use crate::broker::{MemoryBroker, Publication};
@@ -178,6 +179,25 @@ fn what_is_published_while_idle_channels_are_ended_is_handed_out() {
     });
     assert_eq!(left, 0, "publications were left to somebody who serves nobody");
     assert!(received(&follower).into_iter().eq(0..PUBLICATIONS));
+}
+
+#[test]
+fn a_large_channel_is_not_idle_while_one_part_of_it_has_something_pending() {
+    let hub = Hub::new(TaskTracker::new(), Arc::default());
+    let everything = Pattern::new(">").unwrap_or_else(|_| unreachable!("this pattern is fine"));
+    for n in 1..=1500 {
+        drop(hub.add_pattern(&everything, &socket(n, Format::Raw), &MemoryBroker::default()));
+    }
+    publish(&hub, 1);
+    let Some(entry) = hub.find(&channel()) else { panic!("guests make no entry") };
+    assert!(entry.parts().count() > 1);
+    entry.append(&RawJson::new(&2).unwrap_or_default(), None).unwrap_or_else(|_| panic!("it is gone"));
+    entry.first.flush(false);
+    entry.end_if_idle();
+    assert!(!entry.is_gone(), "the next publication would overtake");
+    Corked::flush(&*entry);
+    entry.end_if_idle();
+    assert!(entry.is_gone());
 }
 
 #[test]

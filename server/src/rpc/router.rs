@@ -3,7 +3,6 @@
 //! In: a call. Out: an action that was started. Neither polls it nor guards against its panics: that is done by who calls
 //! (`command/call.rs`, `session/running.rs`).
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,6 +11,7 @@ use tokensocket_protocol::RpcError;
 use tokensocket_protocol::action::{ActionFuture, Actions, Call, Handler, InvalidAction, StateMap};
 
 use super::routes::Routes;
+use crate::guarded::drop_caught;
 use crate::socket::Socket;
 
 /// Actions that may change while calls run. A call that has begun goes on with the handler it found.
@@ -36,9 +36,8 @@ impl Drop for Found {
     /// It may be the last who holds an action that was removed. What that action captured is the application's, and a
     /// panic in it must not end a connection that has nothing to do with it.
     fn drop(&mut self) {
-        let actions = self.actions.take();
-        if catch_unwind(AssertUnwindSafe(|| drop(actions))).is_err() {
-            tracing::error!("an action that was removed panicked when it was dropped");
+        if let Some(actions) = self.actions.take() {
+            drop_caught(actions);
         }
     }
 }

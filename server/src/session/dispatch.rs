@@ -44,7 +44,10 @@ impl<T: Transport> Driver<T> {
                 self.running.cancel(uuid.as_str());
                 // Whatever was cancelled is answered before the cancel itself.
                 self.poll_running(burst);
-                burst.answers.push(answer.success());
+                let success = RawJson::new("success").unwrap_or_default();
+                if let Some(answer) = self.running.push_behind(answer, success) {
+                    burst.answers.push(answer.success());
+                }
             }
             Command::Subscribe(request, answer) => {
                 let joins = self.shared.node.config.channels.history(&request.channel).is_some();

@@ -212,19 +212,20 @@ impl<T: Transport> Driver<T> {
     }
 
     pub(super) fn poll_running(&mut self, burst: &mut Burst<'_, '_>) {
-        while let Poll::Ready((answer, outcome)) = self.running.poll_next(burst.cx) {
+        while !self.running.is_empty() {
+            let has_room = self.has_room(burst);
+            let Poll::Ready((answer, outcome)) = self.running.poll_next(has_room, burst.cx) else { break };
             burst.answers.push(answer.outcome(&outcome));
-            self.makes_room(burst);
         }
-        // Those that wait begin one after the other, so they can wait, too, for a peer that does not read.
-        while !self.serial.is_empty()
-            && self.makes_room(burst)
-            && self.socket.outbox().has_room(burst.answers.held_back())
-        {
+    }
+
+    fn poll_serial(&mut self, burst: &mut Burst<'_, '_>) {
+        while !self.serial.is_empty() {
+            let has_room = self.has_room(burst);
             if self.serial.may_tell() {
                 burst.answers.send(&self.socket);
             }
-            let Poll::Ready(said) = self.serial.poll_next(burst.cx) else { return };
+            let Poll::Ready(said) = self.serial.poll_next(has_room, burst.cx) else { return };
             if let Some(answer) = said {
                 burst.answers.push(answer);
             }
@@ -256,6 +257,12 @@ impl<T: Transport> Driver<T> {
     fn send_all(&self, burst: &mut Burst<'_, '_>) {
         hub::flush_published();
         burst.answers.send(&self.socket);
+    }
+
+    /// Whether there is room for an answer to what did not answer at once. Without, the peer has to read before it gets
+    /// more: the task looks again when less than half of its outbox waits.
+    fn has_room(&self, burst: &mut Burst<'_, '_>) -> bool {
+        self.makes_room(burst) && self.socket.outbox().has_room(burst.answers.held_back())
     }
 
     fn poll_read(&mut self, burst: &mut Burst<'_, '_>) {
@@ -405,9 +412,13 @@ impl<T: Transport> Driver<T> {
                 self.handle_signal(signal, &mut burst);
             }
             self.poll_authenticating(&mut burst);
-            self.poll_read(&mut burst);
-            // After reading: a call that just began has its deadline armed here.
+            // Before reading, too: a peer that says more and more may leave them no room behind that.
             self.poll_running(&mut burst);
+            self.poll_serial(&mut burst);
+            self.poll_read(&mut burst);
+            // A call that just began has its deadline armed here.
+            self.poll_running(&mut burst);
+            self.poll_serial(&mut burst);
         });
         burst.answers.send(&self.socket);
         burst.answers.end();

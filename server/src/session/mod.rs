@@ -5,7 +5,6 @@ mod burst;
 pub(crate) mod clock;
 mod dispatch;
 pub(crate) mod driver;
-pub(crate) mod guarded;
 pub(crate) mod outbox;
 pub(crate) mod running;
 pub(crate) mod serial;

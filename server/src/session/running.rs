@@ -1,8 +1,9 @@
 //! The calls of one connection that have not answered yet.
 //!
-//! In: actions that did not answer at once. Out: their answers, in the order they become ready. Dropping
-//! this cancels them all.
+//! In: actions that did not answer at once. Out: their answers, in the order they become ready, as the peer makes room
+//! for them. Dropping this cancels them all.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -12,9 +13,10 @@ use futures_util::{FutureExt, Stream};
 use tokensocket_protocol::{Answer, ErrorCode, RawJson, RpcError};
 use tokio::time::Instant;
 
-use super::guarded::{Guarded, outcome};
+use crate::guarded::Guarded;
+use crate::rpc::router::panicked;
 
-type Finished = (u64, Answer, Result<RawJson, RpcError>);
+type Outcome = (Answer, Result<RawJson, RpcError>);
 
 /// Running calls. Empty, it allocates nothing.
 #[derive(Default)]
@@ -22,7 +24,9 @@ pub(crate) struct Running(Option<Box<Calls>>);
 
 #[derive(Default)]
 struct Calls {
-    futures: FuturesUnordered<BoxFuture<'static, Finished>>,
+    futures: FuturesUnordered<BoxFuture<'static, (u64, Outcome)>>,
+    /// What they answered while there was no room for it.
+    finished: VecDeque<Outcome>,
     /// The calls that can be cancelled, by the JSON text of their uuid. A client may use one twice.
     handles: Vec<(Box<str>, u64, AbortHandle)>,
     begun: u64,
@@ -30,7 +34,7 @@ struct Calls {
 
 impl Running {
     pub(crate) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |calls| calls.futures.len())
+        self.0.as_ref().map_or(0, |calls| calls.futures.len() + calls.finished.len())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -44,7 +48,7 @@ impl Running {
         uuid: Option<Box<str>>,
         deadline: Option<Instant>,
         answer: Answer,
-        action: Guarded,
+        action: Guarded<Result<RawJson, RpcError>>,
     ) {
         let calls = self.0.get_or_insert_default();
         let (handle, registration) = AbortHandle::new_pair();
@@ -55,9 +59,9 @@ impl Running {
         }
         let limited = async move {
             match deadline {
-                None => outcome(&path, action.await),
+                None => action.await.unwrap_or_else(|_| Err(panicked(&path))),
                 Some(deadline) => match tokio::time::timeout_at(deadline, action).await {
-                    Ok(finished) => outcome(&path, finished),
+                    Ok(finished) => finished.unwrap_or_else(|_| Err(panicked(&path))),
                     Err(_) => Err(RpcError::text("the deadline has passed").with_code(ErrorCode::Timeout)),
                 },
             }
@@ -68,7 +72,7 @@ impl Running {
                 let outcome = cancellable.await.unwrap_or_else(|_| {
                     Err(RpcError::text("the call was cancelled").with_code(ErrorCode::Cancelled))
                 });
-                (call, answer, outcome)
+                (call, (answer, outcome))
             }
             .boxed(),
         );
@@ -82,19 +86,39 @@ impl Running {
         }
     }
 
-    /// The next answer; pending also when nothing runs.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(Answer, Result<RawJson, RpcError>)> {
+    /// The next answer; pending also when nothing runs, and when there is no room for answers: then what runs goes on,
+    /// since others may wait for what it holds, and its answers are kept. They are as few as calls may run.
+    pub(crate) fn poll_next(&mut self, has_room: bool, cx: &mut Context<'_>) -> Poll<Outcome> {
         let Some(calls) = &mut self.0 else { return Poll::Pending };
-        match Pin::new(&mut calls.futures).poll_next(cx) {
-            Poll::Ready(Some((call, answer, outcome))) => {
-                calls.handles.retain(|(_, known, _)| *known != call);
-                Poll::Ready((answer, outcome))
+        loop {
+            if has_room && let Some(outcome) = calls.finished.pop_front() {
+                return Poll::Ready(outcome);
             }
-            Poll::Ready(None) => {
-                self.0 = None;
-                Poll::Pending
+            match Pin::new(&mut calls.futures).poll_next(cx) {
+                Poll::Ready(Some((call, outcome))) => {
+                    calls.handles.retain(|(_, known, _)| *known != call);
+                    if has_room {
+                        return Poll::Ready(outcome);
+                    }
+                    calls.finished.push_back(outcome);
+                }
+                Poll::Ready(None) if calls.finished.is_empty() => {
+                    self.0 = None;
+                    return Poll::Pending;
+                }
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }
-            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Keeps an answer behind those of the calls that have finished; gives it back when none is kept.
+    pub(crate) fn push_behind(&mut self, answer: Answer, outcome: RawJson) -> Option<Answer> {
+        match &mut self.0 {
+            Some(calls) if !calls.finished.is_empty() => {
+                calls.finished.push_back((answer, Ok(outcome)));
+                None
+            }
+            _ => Some(answer),
         }
     }
 }

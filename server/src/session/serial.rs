@@ -53,6 +53,7 @@ pub(super) struct Serial(VecDeque<Waiting>);
 struct Waiting {
     kind: Kind,
     stage: Stage,
+    has_begun: bool,
 }
 
 enum Stage {
@@ -100,20 +101,23 @@ impl Serial {
             Poll::Ready(Said::Placed(rest)) => Stage::Placed(rest),
             Poll::Pending => Stage::Waits(command),
         };
-        self.0.push_back(Waiting { kind, stage });
+        self.0.push_back(Waiting { kind, stage, has_begun: begins });
         None
     }
 
-    /// Goes on with what waits. Gives the next answer; pending also when nothing waits.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Framed>> {
-        self.place(cx);
-        let said = match self.0.front_mut().map(|next| &mut next.stage) {
-            None | Some(Stage::Waits(_)) => return Poll::Pending,
-            Some(Stage::Done(answer)) => answer.take(),
-            Some(Stage::Placed(rest)) => match rest.poll_unpin(cx) {
-                Poll::Ready(answer) => Some(answer),
-                Poll::Pending => return Poll::Pending,
-            },
+    /// Goes on with what waits. Gives the next answer; pending also when nothing waits, and when there is no room for
+    /// answers: then nothing begins, but what has begun goes on, since others may wait for what it holds.
+    pub(super) fn poll_next(&mut self, has_room: bool, cx: &mut Context<'_>) -> Poll<Option<Framed>> {
+        self.place(has_room, cx);
+        let Some(next) = self.0.front_mut() else { return Poll::Pending };
+        if let Stage::Placed(rest) = &mut next.stage
+            && let Poll::Ready(answer) = rest.poll_unpin(cx)
+        {
+            next.stage = Stage::Done(Some(answer));
+        }
+        let said = match &mut next.stage {
+            Stage::Done(answer) if has_room => answer.take(),
+            _ => return Poll::Pending,
         };
         self.0.pop_front();
         if self.0.is_empty() {
@@ -123,16 +127,18 @@ impl Serial {
     }
 
     /// Runs the first that is not placed, and those behind it that may follow.
-    fn place(&mut self, cx: &mut Context<'_>) {
+    fn place(&mut self, has_room: bool, cx: &mut Context<'_>) {
         let first = self.0.partition_point(|waiting| waiting.stage.is_placed());
         for at in first..self.0.len() {
-            let may_begin =
-                at == 0 || self.0[at].kind == Kind::Follows && self.0[at - 1].kind == Kind::Follows;
-            let Stage::Waits(command) = &mut self.0[at].stage else { return };
-            if !may_begin {
+            let may_begin = has_room
+                && (at == 0 || self.0[at].kind == Kind::Follows && self.0[at - 1].kind == Kind::Follows);
+            let waiting = &mut self.0[at];
+            let Stage::Waits(command) = &mut waiting.stage else { return };
+            if !(waiting.has_begun || may_begin) {
                 return;
             }
-            self.0[at].stage = match command.poll_unpin(cx) {
+            waiting.has_begun = true;
+            waiting.stage = match command.poll_unpin(cx) {
                 Poll::Ready(Said::Done(answer)) => Stage::Done(answer),
                 Poll::Ready(Said::Placed(rest)) => Stage::Placed(rest),
                 Poll::Pending => return,

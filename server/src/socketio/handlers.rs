@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::args::{EventArgs, IntoAck};
+use crate::guarded::Guarded;
 use crate::socket::Socket;
 
 type Handler = Box<dyn Fn(Socket, &str, EventArgs) -> BoxFuture<'static, EventArgs> + Send + Sync>;
@@ -48,13 +48,10 @@ impl Handlers {
         args: EventArgs,
     ) -> Option<BoxFuture<'static, Option<EventArgs>>> {
         let handler = self.named.get(event).or(self.any.as_ref())?;
-        let begun = std::panic::catch_unwind(AssertUnwindSafe(|| handler(socket.clone(), event, args)));
+        let handling = Guarded::begin(|| handler(socket.clone(), event, args));
         let name = event.to_owned();
         let handling = async move {
-            let handled = match begun {
-                Ok(handling) => AssertUnwindSafe(handling).catch_unwind().await,
-                Err(panic) => Err(panic),
-            };
+            let handled = handling.await;
             if handled.is_err() {
                 tracing::error!(event = %name, "the handler of an event panicked");
             }

@@ -15,6 +15,7 @@ use super::namespace::Namespace;
 use super::request::{ConnectRequest, Refusal};
 use crate::command::auth::welcome;
 use crate::format::Format;
+use crate::guarded::Guarded;
 use crate::node::{Admission, Node};
 use crate::socket::Socket;
 
@@ -117,8 +118,8 @@ async fn join(namespace: Arc<Namespace>, request: ConnectRequest) -> Result<Memb
         .admit(remote_address.map(|address| address.ip()))
         .ok_or_else(|| Refusal::new("too many connections from this address"))?;
     let device = Some(request.device());
-    let connecting = std::panic::AssertUnwindSafe(async { (namespace.connect)(request).await });
-    let identity = connecting.catch_unwind().await.unwrap_or_else(|_| {
+    let connecting = Guarded::begin(|| (namespace.connect)(request));
+    let identity = connecting.await.unwrap_or_else(|_| {
         tracing::error!("what says who connects panicked");
         Err(Refusal::new("Internal error"))
     })?;

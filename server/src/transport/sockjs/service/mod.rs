@@ -7,7 +7,6 @@ mod mailbox;
 mod pump;
 
 use std::future::{Future, poll_fn};
-use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,6 +18,7 @@ use parking_lot::Mutex;
 use tokensocket_protocol::Close;
 use tokio::time::MissedTickBehavior;
 
+use crate::guarded::Guarded;
 use crate::http::upgrade::Accept;
 use crate::node::Guest;
 use crate::transport::Transport;
@@ -147,8 +147,7 @@ fn poll_once(handler: Pin<&mut Fuse<impl Future<Output = ()>>>, cx: &mut Context
 }
 
 async fn handle(handler: Handler, socket: SockJsSocket) {
-    let run = AssertUnwindSafe(async move { handler(socket).await });
-    if run.catch_unwind().await.is_err() {
+    if Guarded::begin(|| handler(socket)).await.is_err() {
         tracing::error!("the handler of a SockJS session panicked");
     }
 }
