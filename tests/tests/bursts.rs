@@ -57,7 +57,7 @@ async fn a_peer_that_reads_gets_every_large_answer_to_a_burst_of_small_calls() {
 
 #[tokio::test]
 async fn a_peer_that_reads_gets_every_page_of_history_that_waited_for_a_slow_command() {
-    const PAGES: usize = 300;
+    const PAGES: usize = 400;
     let go = Arc::new(Notify::new());
     let (asked, told) = (Arc::clone(&go), Arc::clone(&go));
     let hook = move |_: Socket, channel: Channel| {
@@ -74,11 +74,11 @@ async fn a_peer_that_reads_gets_every_page_of_history_that_waited_for_a_slow_com
         async { Ok::<_, RpcError>(()) }
     };
     let history = History::new(8, Duration::from_hours(1));
-    let options = ChannelOptions::new().history(history.bytes(64 << 10));
+    let options = ChannelOptions::new().history(history.bytes(120 << 10));
     let builder = builder().on_subscribe(hook).channels("kept", options).outbox(16_384, 256 << 10);
     let node = Node::start(builder.actions(Actions::new().action("through", through))).await;
     for _ in 0..8 {
-        node.server.publish("kept", "x".repeat(4096)).await.unwrap();
+        node.server.publish("kept", "x".repeat(12 * 1024)).await.unwrap();
     }
     let mut client = Client::hello(&node).await;
     client.subscribe("kept").await;
@@ -92,9 +92,43 @@ async fn a_peer_that_reads_gets_every_page_of_history_that_waited_for_a_slow_com
     client.socket.flush().await.unwrap();
     client.answer("through").await;
     client.find("the subscription", |message| message["data"]["channel"] == "slow").await;
-    for _ in 0..PAGES {
-        let page = client.answer("page").await;
-        assert_eq!(page["resp"]["publications"].as_array().unwrap().len(), 8, "{page}");
+    // Heard while they come, though each fills what may wait.
+    client.send(json!({ "rpc": "_ping", "uuid": "ping" })).await;
+    let (mut pages, mut heard_after) = (0, None);
+    while pages < PAGES || heard_after.is_none() {
+        let message = client.next().await;
+        if message["uuid"] == "ping" {
+            heard_after = Some(pages);
+        } else {
+            assert_eq!(message["resp"]["publications"].as_array().unwrap().len(), 8, "{message}");
+            pages += 1;
+        }
+    }
+    assert!(heard_after.unwrap() < PAGES / 2, "after {heard_after:?} pages");
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_recovers_many_channels_with_one_burst() {
+    const CHANNELS: usize = 200;
+    let history = History::new(8, Duration::from_hours(1)).bytes(120 << 10);
+    let builder = builder().channels("kept.*", ChannelOptions::new().history(history));
+    let node = Node::start(builder.outbox(16_384, 256 << 10)).await;
+    let mut client = Client::hello(&node).await;
+    for n in 0..CHANNELS {
+        let channel = format!("kept.{n}");
+        let mut last = None;
+        for _ in 0..8 {
+            last = node.server.publish(&*channel, "x".repeat(12 * 1024)).await.unwrap().position;
+        }
+        let recover = json!({ "epoch": last.unwrap().epoch, "offset": 0 });
+        let subscribe = json!({ "rpc": "_subscribe", "req": { "channel": channel, "recover": recover } });
+        client.socket.feed(Message::text(subscribe.to_string())).await.unwrap();
+    }
+    client.socket.flush().await.unwrap();
+    for n in 0..CHANNELS {
+        let told = client.next().await;
+        assert_eq!(told["data"]["channel"], format!("kept.{n}"), "{told}");
+        assert_eq!(told["data"]["publications"].as_array().unwrap().len(), 8);
     }
     client.expect_alive().await;
 }

@@ -30,6 +30,8 @@ pub(crate) struct Answers {
     spare: Vec<u8>,
     /// Some of them must go out before what the burst publishes from here on.
     pub(super) before_publications: bool,
+    /// Something went out within the burst since that was asked.
+    has_sent: bool,
 }
 
 impl Answers {
@@ -37,12 +39,25 @@ impl Answers {
     pub(super) fn begin(format: Format, limits: Limits) -> Self {
         let most = Limits { messages: limits.messages / 4, bytes: (limits.bytes / 4).min(KEPT_ROOM) };
         let (bytes, spare) = ROOM.take();
-        Self { gathering: Gathering::new(format), most, bytes, count: 0, spare, before_publications: false }
+        Self {
+            gathering: Gathering::new(format),
+            most,
+            bytes,
+            count: 0,
+            spare,
+            before_publications: false,
+            has_sent: false,
+        }
     }
 
     /// Whether so much is held back that it must go out before the burst goes on.
     pub(super) fn is_large(&self) -> bool {
         self.count > 0 && (self.count >= self.most.messages || self.bytes.len() >= self.most.bytes)
+    }
+
+    /// Whether something went out since this was asked, so that it is to be seen how much waits now.
+    pub(super) fn take_sent(&mut self) -> bool {
+        std::mem::take(&mut self.has_sent)
     }
 
     /// How many bytes are held back.
@@ -60,6 +75,7 @@ impl Answers {
     /// Sends them in one piece.
     pub(super) fn send(&mut self, socket: &Socket) {
         self.before_publications = false;
+        self.has_sent = true;
         if self.count > 0 {
             let count = std::mem::take(&mut self.count);
             self.gathering.finish(&mut self.bytes);

@@ -59,6 +59,8 @@ pub(crate) struct Driver<T> {
     opened: Tick,
     heard: Tick,
     awaits_heartbeat: bool,
+    /// Whether reading had its turn before what runs.
+    reads_first: bool,
     /// What the peer sends after our close cannot be understood, so its own close will not be either.
     broken: bool,
     /// Why it ended, for the disconnect hooks; `None` while it lives, and when it broke. Few ever have one.
@@ -103,6 +105,7 @@ impl<T: Transport> Driver<T> {
             opened: now,
             heard: now,
             awaits_heartbeat: false,
+            reads_first: false,
             broken: false,
             close: None,
             shared,
@@ -212,9 +215,11 @@ impl<T: Transport> Driver<T> {
     }
 
     pub(super) fn poll_running(&mut self, burst: &mut Burst<'_, '_>) {
+        let most_kept = self.shared.node.outbox_limits().bytes;
         while !self.running.is_empty() {
             let has_room = self.has_room(burst);
-            let Poll::Ready((answer, outcome)) = self.running.poll_next(has_room, burst.cx) else { break };
+            let next = self.running.poll_next(has_room, most_kept, burst.cx);
+            let Poll::Ready((answer, outcome)) = next else { break };
             burst.answers.push(answer.outcome(&outcome));
         }
     }
@@ -246,17 +251,31 @@ impl<T: Transport> Driver<T> {
     /// Sends what was answered so far if it is much; `false` when the peer must read it before it is
     /// listened to again. A small request may have a large answer, and one read brings thousands.
     fn makes_room(&self, burst: &mut Burst<'_, '_>) -> bool {
-        if !burst.answers.is_large() {
-            return true;
+        if burst.answers.is_large() {
+            burst.answers.send(&self.socket);
         }
-        burst.answers.send(&self.socket);
-        self.socket.outbox().has_room(0)
+        !burst.answers.take_sent() || self.socket.outbox().has_room(burst.answers.held_back())
     }
 
     /// Sends what was published and answered so far, before nothing more goes out.
     fn send_all(&self, burst: &mut Burst<'_, '_>) {
         hub::flush_published();
         burst.answers.send(&self.socket);
+    }
+
+    /// What runs and waits has its turn before reading, too, every other time that there is room: a peer that says more
+    /// and more would leave none behind that, and large answers none for what the peer says.
+    fn poll_before_reading(&mut self, burst: &mut Burst<'_, '_>) {
+        if self.running.is_empty() && self.serial.is_empty() {
+            return;
+        }
+        if self.listens() {
+            self.reads_first = !self.reads_first;
+        }
+        if !self.reads_first {
+            self.poll_running(burst);
+            self.poll_serial(burst);
+        }
     }
 
     /// Whether there is room for an answer to what did not answer at once. Without, the peer has to read before it gets
@@ -412,9 +431,7 @@ impl<T: Transport> Driver<T> {
                 self.handle_signal(signal, &mut burst);
             }
             self.poll_authenticating(&mut burst);
-            // Before reading, too: a peer that says more and more may leave them no room behind that.
-            self.poll_running(&mut burst);
-            self.poll_serial(&mut burst);
+            self.poll_before_reading(&mut burst);
             self.poll_read(&mut burst);
             // A call that just began has its deadline armed here.
             self.poll_running(&mut burst);

@@ -27,6 +27,8 @@ struct Calls {
     futures: FuturesUnordered<BoxFuture<'static, (u64, Outcome)>>,
     /// What they answered while there was no room for it.
     finished: VecDeque<Outcome>,
+    /// How much that is.
+    finished_bytes: usize,
     /// The calls that can be cancelled, by the JSON text of their uuid. A client may use one twice.
     handles: Vec<(Box<str>, u64, AbortHandle)>,
     begun: u64,
@@ -87,12 +89,22 @@ impl Running {
     }
 
     /// The next answer; pending also when nothing runs, and when there is no room for answers: then what runs goes on,
-    /// since others may wait for what it holds, and its answers are kept. They are as few as calls may run.
-    pub(crate) fn poll_next(&mut self, has_room: bool, cx: &mut Context<'_>) -> Poll<Outcome> {
+    /// since others may wait for what it holds, and its answers are kept, up to `most_kept` bytes and the one that
+    /// exceeds them. Beyond that it goes on when there is room.
+    pub(crate) fn poll_next(
+        &mut self,
+        has_room: bool,
+        most_kept: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Outcome> {
         let Some(calls) = &mut self.0 else { return Poll::Pending };
         loop {
             if has_room && let Some(outcome) = calls.finished.pop_front() {
+                calls.finished_bytes -= bytes(&outcome);
                 return Poll::Ready(outcome);
+            }
+            if calls.finished_bytes > most_kept {
+                return Poll::Pending;
             }
             match Pin::new(&mut calls.futures).poll_next(cx) {
                 Poll::Ready(Some((call, outcome))) => {
@@ -100,6 +112,7 @@ impl Running {
                     if has_room {
                         return Poll::Ready(outcome);
                     }
+                    calls.finished_bytes += bytes(&outcome);
                     calls.finished.push_back(outcome);
                 }
                 Poll::Ready(None) if calls.finished.is_empty() => {
@@ -115,10 +128,17 @@ impl Running {
     pub(crate) fn push_behind(&mut self, answer: Answer, outcome: RawJson) -> Option<Answer> {
         match &mut self.0 {
             Some(calls) if !calls.finished.is_empty() => {
-                calls.finished.push_back((answer, Ok(outcome)));
+                let outcome = (answer, Ok(outcome));
+                calls.finished_bytes += bytes(&outcome);
+                calls.finished.push_back(outcome);
                 None
             }
             _ => Some(answer),
         }
     }
+}
+
+/// How much of an answer there is to keep. Errors are short.
+fn bytes((_, outcome): &Outcome) -> usize {
+    outcome.as_ref().map_or(0, |answered| answered.as_bytes().len())
 }
