@@ -62,7 +62,8 @@ describe("origins", () => {
     await context.addCookies([{ name: "route", value: "a", url: wire.origin, sameSite: "Lax" }]);
     const place = await open();
     const cookies = [];
-    place.page.on("request", async (request) => {
+    // Of one that is given up the browser may not have told all headers.
+    place.page.on("requestfinished", async (request) => {
       if (request.method() !== "OPTIONS" && request.url().includes("/sockets/")) {
         cookies.push((await request.allHeaders()).cookie);
       }
